@@ -1,7 +1,8 @@
-//! An eventfd that ends the sleep of a waiting thread, or of an event loop.
+//! An eventfd that ends the sleep of a thread or of an event loop.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 use std::time::Duration;
 
@@ -9,7 +10,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
 /// Rings for the thread that polls it.
-pub(crate) struct Bell(pub(crate) OwnedFd);
+pub(crate) struct Bell {
+    pub(crate) descriptor: OwnedFd,
+    /// It has rung for an exit event.
+    is_called: AtomicBool,
+}
 
 /// What has ended a sleep.
 pub(crate) enum Ended {
@@ -21,13 +26,32 @@ pub(crate) enum Ended {
 
 impl Bell {
     pub(crate) fn new() -> Result<Arc<Self>, Errno> {
-        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(|fd| Arc::new(Self(fd)))
+        let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Arc::new(Self { descriptor, is_called: AtomicBool::new(false) }))
+    }
+
+    /// Rings for an exit event, which is set.
+    pub(crate) fn call(&self) {
+        // Relaxed: the kernel orders it before the end of the sleep, and the event has a lock of
+        // its own. Partner: `take_call`.
+        self.is_called.store(true, Ordering::Relaxed);
+        self.ring();
+    }
+
+    /// Returns `true` if it has rung for an exit event since the last call.
+    pub(crate) fn take_call(&self) -> bool {
+        self.is_called.swap(false, Ordering::Relaxed)
+    }
+
+    fn ring(&self) {
+        // It fails only if the counter is full: then the sleep ends anyway.
+        let _ = rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes());
     }
 
     /// Returns `true` if it has rung since the last call. Before the future is polled, so that no
     /// wake is lost.
     pub(crate) fn has_rung(&self) -> bool {
-        rustix::io::read(&self.0, &mut [0; 8]).is_ok()
+        rustix::io::read(&self.descriptor, &mut [0; 8]).is_ok()
     }
 
     /// Sleeps until it rings, for `time` at most, and until a signal comes.
@@ -36,7 +60,7 @@ impl Bell {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
         };
-        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&time)) {
+        match poll(&mut [PollFd::new(&self.descriptor, PollFlags::IN)], Some(&time)) {
             Ok(0) => Ended::TimedOut,
             Ok(_) => Ended::Rang,
             Err(_) => Ended::Otherwise,
@@ -50,7 +74,6 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // It fails only if the counter is full: then the sleep ends anyway.
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        self.ring();
     }
 }

@@ -9,6 +9,7 @@
 //! | `context` | the context manager of `lock.lock(timeout)` |
 //! | `task` | waiting in an asyncio task |
 //! | `look` | what a look at a lock shows: `Holder`, `Recovered` |
+//! | `event` | exit events that wake a waiter |
 //! | `bell` | the eventfd that ends the sleep of a thread or of an event loop |
 //! | `threads` | a handle for each thread |
 //! | `contender` | one thread's handle |
@@ -35,6 +36,7 @@
 mod bell;
 mod contender;
 mod context;
+mod event;
 mod failure;
 mod foreign;
 mod holds;
@@ -90,9 +92,11 @@ fn install_exit_handlers(at_exit: bool, signals: bool) -> PyResult<()> {
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     check_interpreter(module.py())?;
+    event::prepare(module.py())?;
     module.add_class::<lock::NativeLock>()?;
     module.add_class::<context::NativeContext>()?;
     module.add_class::<task::NativeTask>()?;
+    module.add_class::<event::Ringer>()?;
     module.add_class::<look::Holder>()?;
     module.add_class::<look::Recovered>()?;
     module.add_function(wrap_pyfunction!(install_exit_handlers, module)?)

@@ -27,7 +27,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// Arbitrary: such a signal is rare, and one wake in a second costs nothing.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// The same for a lock with an exit event, which cannot wake the waiter.
+/// The same for a lock with an exit event that does not wake the waiter: a `multiprocessing.Event`,
+/// or any other before the waiter takes a place.
 const LOOK_AT_EVENT: Duration = Duration::from_millis(20);
 
 /// How long a wait without signals lasts until it takes a place (`place.rs`), which needs a thread
@@ -53,14 +54,20 @@ impl<T> Here<T> {
 }
 
 impl NativeLock {
+    /// Returns the exit event, if there is one.
+    #[inline]
+    fn event<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !slf.get().has_event.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        foreign::attribute(slf, intern!(slf.py(), "_exit_event")).map(Some)
+    }
+
     /// Returns `true` if the exit event is set: then no lock is acquired, not even a free one.
     #[inline]
     fn is_stopped(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        if !slf.get().has_event.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
+        let Some(event) = Self::event(slf)? else { return Ok(false) };
         let py = slf.py();
-        let event = foreign::attribute(slf, intern!(py, "_exit_event"))?;
         let is_set = foreign::call(&event, intern!(py, "is_set"), &PyTuple::empty(py))?;
         foreign::is_true(&is_set)
     }
@@ -127,13 +134,15 @@ impl NativeLock {
         let (mut place, mut can_take_place) = (None::<Place<'_>>, true);
         loop {
             py.check_signals()?;
+            let last_look = Self::last_look(slf, place.as_mut())?;
+            // After an event was told of the place: it may have been set before.
             if Self::is_stopped(slf)? {
                 return Ok(None);
             }
             if contender.holds.any() {
                 return Self::confirm(contender).map(Some); // a signal handler has acquired it
             }
-            let look = since.elapsed().clamp(FIRST_LOOK, Self::last_look(slf));
+            let look = since.elapsed().clamp(FIRST_LOOK, last_look);
             let Some(time) = deadline.left(look) else { return Ok(None) };
             let here = Here((contender, &mut place));
             let attempt = py.detach(move || {
@@ -169,8 +178,11 @@ impl NativeLock {
         }
     }
 
-    fn last_look(slf: &Bound<'_, Self>) -> Duration {
-        if slf.get().has_event.load(Ordering::Relaxed) { LOOK_AT_EVENT } else { LAST_LOOK }
+    /// Returns how long a wait at this place lasts at most until the next look.
+    fn last_look(slf: &Bound<'_, Self>, place: Option<&mut Place<'_>>) -> PyResult<Duration> {
+        let Some(event) = Self::event(slf)? else { return Ok(LAST_LOOK) };
+        let wakes = place.map_or(Ok(false), |place| place.hears(&event))?;
+        Ok(if wakes { LAST_LOOK } else { LOOK_AT_EVENT })
     }
 
     /// Logs an acquisition, whose hold is noted. An exception of the logger ends the hold by

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use pyo3::prelude::*;
 use shmlock::{Error, LockFuture};
 
 use crate::bell::{Bell, Ended};
 use crate::contender::{Attempt, Contender};
+use crate::event::{self, Rings};
 
 /// A place among the waiters of a lock. Its drop gives the place up.
 pub(crate) struct Place<'a> {
@@ -23,6 +25,8 @@ pub(crate) struct Place<'a> {
     bell: Arc<Bell>,
     /// The future has been polled.
     is_taken: bool,
+    /// The exit event that was told of the place last, and whether it ends a sleep.
+    event: Option<(Py<PyAny>, Rings)>,
 }
 
 impl<'a> Place<'a> {
@@ -30,11 +34,25 @@ impl<'a> Place<'a> {
     pub(crate) fn take(contender: &'a Contender) -> Option<Self> {
         let bell = Bell::new().ok()?;
         let future = Box::pin(contender.lock().lock_async());
-        Some(Self { contender, future, bell, is_taken: false })
+        Some(Self { contender, future, bell, is_taken: false, event: None })
     }
 
-    /// Waits for the lock, for `time` at most, and until a signal comes. After
-    /// [`Attempt::TimedOut`] the place is kept; after any other answer it is lost.
+    /// Returns `true` if this exit event ends a sleep. The caller looks at it afterwards.
+    ///
+    /// # Errors
+    /// The event's.
+    pub(crate) fn hears(&mut self, event: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let rings = match &self.event {
+            // The object may have got another event meanwhile.
+            Some((told, rings)) if told.is(event) && *rings != Rings::NotNow => *rings,
+            _ => event::ring(event, &self.bell)?,
+        };
+        self.event = Some((event.clone().unbind(), rings));
+        Ok(rings == Rings::Yes)
+    }
+
+    /// Waits for the lock, for `time` at most, and until a signal comes or the exit event is set.
+    /// After [`Attempt::TimedOut`] the place is kept; after any other answer it is lost.
     ///
     /// # Errors
     /// Those of [`ShmLock::lock_async`](shmlock::ShmLock::lock_async) and of
@@ -53,6 +71,7 @@ impl<'a> Place<'a> {
                 }
             }
             match self.bell.sleep(time.saturating_sub(begin.elapsed())) {
+                Ended::Rang if self.bell.take_call() => return Ok(Attempt::TimedOut),
                 Ended::Rang => {}
                 Ended::TimedOut => return Ok(Attempt::TimedOut),
                 Ended::Otherwise => return Ok(Attempt::Look),

@@ -167,7 +167,7 @@ impl NativeTask {
 
     /// Returns the descriptor that is readable when the wait is to be polled.
     fn fileno(&self) -> i32 {
-        self.bell.0.as_raw_fd()
+        self.bell.descriptor.as_raw_fd()
     }
 
     /// Releases the lock. Never blocks.

@@ -1,5 +1,6 @@
 """fork, spawn, forkserver and threads."""
 
+import copy
 import gc
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
@@ -171,14 +173,53 @@ def test_an_object_that_is_passed_by_fork_is_refused_in_the_child(name):
     worker.join()
 
 
+@pytest.mark.parametrize("kind", ["threading", "own"])
+def test_a_forked_child_has_a_copy_of_an_exit_event_and_does_not_end_the_parents_wait(name, kind):
+    owner, lock = shmlock.ShmLock(name), shmlock.ShmLock(name)
+    if kind == "threading":
+        lock = shmlock.ShmLock(name, exit_event=threading.Event())
+    event = lock.get_exit_event()
+
+    def work():
+        own = shmlock.ShmLock(name, exit_event=event)
+        waiter = threading.Thread(target=own.acquire)
+        waiter.start()
+        time.sleep(0.1)  # a parameter: it has a place
+        event.set()
+        waiter.join()
+        return "ended"
+
+    with owner:
+        results = []
+        waiter = threading.Thread(target=lambda: results.append(lock.acquire()))
+        waiter.start()
+        until(lambda: "has waiters" in owner.status())
+        time.sleep(0.1)  # a parameter: it has a place
+        assert in_a_forked_child(work) == "ended"
+        assert not event.is_set()
+        assert not results
+    waiter.join()
+    assert results == [True]
+
+
+def test_a_copy_of_an_own_event_is_another_event(name):
+    lock = shmlock.ShmLock(name)
+    lock.get_exit_event().set()
+    for event in (pickle.loads(pickle.dumps(lock.get_exit_event())), copy.copy(lock._exit_event)):
+        assert event.is_set()
+        event.clear()
+        assert shmlock.ShmLock(name, exit_event=event).acquire()
+    assert not lock.acquire()
+
+
 def test_a_copy_by_pickle_is_another_object_of_the_lock(name):
     lock = shmlock.ShmLock(name, poll_interval=0.5, block_signals=True)
     lock.description = "the original"
-    copy = pickle.loads(pickle.dumps(lock))
-    assert (copy.name, copy.poll_interval, copy.description) == (name, 0.5, "the original")
-    assert copy.uuid != lock.uuid
+    another = pickle.loads(pickle.dumps(lock))
+    assert (another.name, another.poll_interval, another.description) == (name, 0.5, "the original")
+    assert another.uuid != lock.uuid
     with lock:
-        assert not copy.acquire(timeout=False)
+        assert not another.acquire(timeout=False)
 
 
 def test_threads_share_an_object_and_exclude_each_other(name, tmp_path):
@@ -331,8 +372,8 @@ def test_objects_waits_threads_and_errors_leave_nothing_open(name, interop):
             threading.Thread(target=lambda lock=lock: lock.acquire(timeout=False)).start()
             with pytest.raises(ShmLockRuntimeError):
                 lock.__init__(name)
-            copy = pickle.loads(pickle.dumps(lock))
-            assert not copy.acquire(timeout=False)
+            another = pickle.loads(pickle.dumps(lock))
+            assert not another.acquire(timeout=False)
             kept = shmlock.SharedBlock(f"{name}-block", 8)
             with kept as data:
                 data[0] = number % 256

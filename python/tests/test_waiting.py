@@ -246,10 +246,15 @@ def test_a_logger_that_raises_leaves_no_hold_behind(name):
 #: Waits in its main thread or in another one, while a child holds the lock, and counts its wakes.
 SLEEPER = """
     import sys, threading, time, shmlock
-    name, form = sys.argv[1:]
+    name, form, kind = sys.argv[1:]
+    lock = shmlock.ShmLock(name, poll_interval=0.001)
+    if kind == "threading":
+        lock = shmlock.ShmLock(name, poll_interval=0.001, exit_event=threading.Event())
+    if kind == "own":
+        lock.get_exit_event()
     def wait():
         ids.append(threading.get_native_id())
-        assert not shmlock.ShmLock(name, poll_interval=0.001).acquire(timeout=7)
+        assert not lock.acquire(timeout=7)
     def count():
         for line in open(f"/proc/self/task/{ids[0]}/status"):
             if line.startswith("voluntary_ctxt_switches"):
@@ -271,15 +276,152 @@ SLEEPER = """
 
 
 @needs_futex_waitv
-@pytest.mark.parametrize("form", ["main", "other"])
-def test_a_wait_wakes_at_most_about_once_a_second(name, child, form):
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("main", "none"), ("other", "none"), ("main", "threading"), ("other", "own")],
+)
+def test_a_wait_wakes_at_most_about_once_a_second(name, child, form, kind):
     """It does so whatever its poll interval; the first second has some more wakes."""
     owner = child(HOLDER, name)
     owner.line()
-    sleeper = child(SLEEPER, name, form)
+    sleeper = child(SLEEPER, name, form, kind)
     wakes = int(sleeper.line())
     assert wakes <= 10, "four, and some that a busy machine adds"
     assert sleeper.end() == 0
+    owner.say()
+    owner.line("released")
+    owner.say()
+    owner.end()
+
+
+def sleeps_of(thread):
+    """Returns how often a thread of this process has gone to sleep."""
+    for line in pathlib.Path(f"/proc/self/task/{thread}/status").read_text().splitlines():
+        if line.startswith("voluntary_ctxt_switches"):
+            return int(line.split()[1])
+    raise AssertionError("the kernel counts them")
+
+
+@needs_futex_waitv
+@pytest.mark.parametrize("kind", ["threading", "own", "subclass"])
+def test_an_exit_event_ends_a_wait_at_once_and_not_at_the_next_look(held, name, kind):
+    """Each event is set right after a look: the next one is a second away."""
+
+    class Event(threading.Event):
+        pass
+
+    locks, threads, times = [], [], []
+    for _ in range(3):
+        event = {"threading": threading.Event, "own": lambda: None, "subclass": Event}[kind]()
+        locks.append(shmlock.ShmLock(name, exit_event=event))
+        locks[-1].get_exit_event()
+        threads.append(threading.Thread(target=locks[-1].acquire))
+        threads[-1].start()
+    time.sleep(2)  # a parameter: looks are a second apart
+    for lock, thread in zip(locks, threads, strict=True):
+        before = sleeps_of(thread.native_id)
+        until(lambda thread=thread, before=before: sleeps_of(thread.native_id) > before)
+        begin = time.monotonic()
+        lock.get_exit_event().set()
+        thread.join()
+        times.append(time.monotonic() - begin)
+    assert min(times) < 0.5, times
+
+
+def test_events_that_are_built_otherwise_end_a_wait_too(held, name):
+    """Such an event is told of no waiter: it is polled."""
+
+    class Inverted(threading.Event):
+        def is_set(self):
+            return not super().is_set()
+
+    class Slotted(threading.Event):
+        def __init__(self):
+            super().__init__()
+            self._cond = threading.Condition()
+            self._cond._waiters = []
+
+    for event, end in [(Inverted(), "clear"), (Slotted(), "set"), (multiprocessing.Event(), "set")]:
+        if end == "clear":
+            event.set()
+        lock = shmlock.ShmLock(name, exit_event=event)
+        thread = threading.Thread(target=lock.acquire)
+        thread.start()
+        until(lambda: "has waiters" in held.status())
+        time.sleep(0.1)  # a parameter: it has a place
+        if isinstance(event, threading.Event):
+            assert not event._cond._waiters
+        getattr(event, end)()
+        thread.join()
+
+
+def test_an_event_is_not_disturbed_by_the_waits_that_it_ends(held, name):
+    """Its own waiters are woken, it is waited for again, and its list does not grow."""
+    event = threading.Event()
+    for _ in range(3):
+        locks = [shmlock.ShmLock(name, exit_event=event) for _ in range(3)]
+        threads = [threading.Thread(target=lock.acquire) for lock in locks]
+        threads.append(threading.Thread(target=event.wait))
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)  # a parameter: each has a place
+        event.set()
+        for thread in threads:
+            thread.join()
+        assert not event._cond._waiters
+        event.clear()
+        for _ in range(5):
+            assert not in_a_thread(lambda: locks[0].acquire(timeout=0.1))
+        assert len(event._cond._waiters) <= 1
+    assert not event.wait(0.01)
+
+
+def test_a_signal_handler_may_wait_while_its_thread_has_the_event_locked(name, child):
+    """As in the middle of `set()`: it does not wait for its own thread."""
+    owner = child(HOLDER, name)
+    owner.line()
+    waiter = child(
+        """
+        import os, signal, sys, threading, shmlock
+        event = threading.Event()
+        lock = shmlock.ShmLock(sys.argv[1], exit_event=event)
+        signal.signal(signal.SIGUSR1, lambda *_: print(lock.acquire(timeout=0.2)))
+        with event._cond:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            print("goes on")
+        """,
+        name,
+    )
+    waiter.line("False")
+    waiter.line("goes on")
+    assert waiter.end() == 0
+    owner.say()
+    owner.line("released")
+    owner.say()
+    owner.end()
+
+
+def test_a_signal_handler_sets_the_event_of_the_wait_that_it_interrupts(name, child):
+    """At any moment: it never waits for the wait itself."""
+    owner = child(HOLDER, name)
+    owner.line()
+    waiter = child(
+        """
+        import random, signal, sys, threading, shmlock
+        event = threading.Event()
+        lock = shmlock.ShmLock(sys.argv[1], exit_event=event)
+        signal.signal(signal.SIGALRM, lambda *_: event.set())
+        for _ in range(100):
+            event.clear()
+            # Around the moment at which the wait tells the event of itself.
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.02, 0.04))
+            assert not lock.acquire()
+        print("done")
+        """,
+        name,
+    )
+    waiter.line("done")
+    assert waiter.end() == 0
     owner.say()
     owner.line("released")
     owner.say()

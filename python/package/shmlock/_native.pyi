@@ -86,6 +86,9 @@ class NativeContext:
     @property
     def _arguments(self) -> tuple[NativeLock, float | bool | None]: ...
 
+class Ringer:
+    def release(self) -> None: ...
+
 class NativeTask:
     def __new__(
         cls,

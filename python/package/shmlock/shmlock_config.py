@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from shmlock import _native
 from shmlock.shmlock_exceptions import ShmLockValueError
 from shmlock.shmlock_uuid import ShmUuid
 
@@ -24,7 +25,7 @@ def check_text(text: str, argument: str) -> None:
         raise ShmLockValueError(f"{argument} {text!a} has no UTF-8: {error}") from error
 
 
-class ExitEventMock:
+class ExitEventMock(_native.Ringer):
     """Stands for the exit event of a lock that was given none.
 
     Setting it has the effect of a real event on this lock. Its own wait is a sleep.
@@ -33,13 +34,18 @@ class ExitEventMock:
     def __init__(self) -> None:
         self._set = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Makes a copy another event, in the same state."""
+        return type(self), (), {"_set": self._set}
+
     def is_set(self) -> bool:
         """Returns whether it is set."""
         return self._set
 
     def set(self) -> None:
-        """Sets it: the lock is not acquired any more."""
+        """Sets it: the lock is not acquired any more, and its waits end."""
         self._set = True
+        self.release()
 
     def clear(self) -> None:
         """Clears it: the lock can be acquired again."""
