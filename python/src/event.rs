@@ -159,30 +159,35 @@ fn enter(event: &Bound<'_, PyAny>, classes: &Classes, bell: &Arc<Bell>) -> PyRes
     if !waiters.get_type().is(&classes.deque) {
         return Ok(Rings::Never);
     }
-    // This thread may hold the event's lock itself: then a signal handler waits here, in the middle
-    // of `set()`. So it does not wait for it.
-    let no = PyTuple::new(py, [PyBool::new(py, false)])?;
-    let acquired = foreign::call(&condition, intern!(py, "acquire"), &no)?;
-    if !foreign::is_true(&acquired)? {
-        return Ok(Rings::NotNow);
-    }
-    // No bytecode runs under it: a signal handler that sets the event would wait for ever.
-    let added = add(&waiters, bell);
-    foreign::call(&condition, intern!(py, "release"), &PyTuple::empty(py))?;
-    added.map(|()| Rings::Yes)
-}
-
-/// Adds the bell to the ringer of this process in a list of waiters, which has one at most.
-fn add(waiters: &Bound<'_, PyAny>, bell: &Arc<Bell>) -> PyResult<()> {
-    let py = waiters.py();
-    for waiter in waiters.try_iter()? {
-        if waiter?.cast::<Ringer>().is_ok_and(|ringer| ringer.get().add(bell)) {
-            return Ok(());
-        }
-    }
+    let acquire = foreign::attribute(&condition, intern!(py, "acquire"))?;
+    let release = foreign::attribute(&condition, intern!(py, "release"))?;
+    let append = foreign::attribute(&waiters, intern!(py, "append"))?;
+    let (at_once, none) = (PyTuple::new(py, [PyBool::new(py, false)])?, PyTuple::empty(py));
     let ringer = Ringer::new();
     ringer.add(bell);
     let ringer = PyTuple::new(py, [Bound::new(py, ringer)?])?;
-    foreign::call(waiters, intern!(py, "append"), &ringer)?;
-    Ok(())
+    // This thread may hold the event's lock itself: then a signal handler waits here, in the middle
+    // of `set()`. So it does not wait for it.
+    if !foreign::is_true(&foreign::invoke(&acquire, &at_once)?)? {
+        return Ok(Rings::NotNow);
+    }
+    // No code of Python runs until the release: a signal handler or a finalizer that sets the event
+    // would wait for ever. So nothing that the collector counts is allocated here.
+    let added = match is_added(&waiters, bell) {
+        Ok(false) => foreign::invoke(&append, &ringer).map(drop),
+        result => result.map(drop),
+    };
+    foreign::invoke(&release, &none)?;
+    added.map(|()| Rings::Yes)
+}
+
+/// Adds the bell to the ringer of this process in a list of waiters. Returns `false` if the list
+/// has none.
+fn is_added(waiters: &Bound<'_, PyAny>, bell: &Arc<Bell>) -> PyResult<bool> {
+    for index in 0..waiters.len()? {
+        if waiters.get_item(index)?.cast::<Ringer>().is_ok_and(|ringer| ringer.get().add(bell)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

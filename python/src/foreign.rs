@@ -62,11 +62,21 @@ pub(crate) fn call<'py>(
     method: &Bound<'py, PyAny>,
     arguments: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let method = attribute(object, method)?;
+    invoke(&attribute(object, method)?, arguments)
+}
+
+/// Calls a function.
+///
+/// # Errors
+/// The function's.
+pub(crate) fn invoke<'py>(
+    function: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a living object and a tuple; this thread is attached.
-    let result = guarded(|| unsafe { PyObject_CallObject(method.as_ptr(), arguments.as_ptr()) });
+    let result = guarded(|| unsafe { PyObject_CallObject(function.as_ptr(), arguments.as_ptr()) });
     // SAFETY: a new reference, or null and an exception.
-    unsafe { Bound::from_owned_ptr_or_err(object.py(), result) }
+    unsafe { Bound::from_owned_ptr_or_err(function.py(), result) }
 }
 
 /// Returns `true` if an object counts as true.

@@ -23,8 +23,8 @@ pub(crate) struct Place<'a> {
     contender: &'a Contender,
     future: Pin<Box<LockFuture<'a>>>,
     bell: Arc<Bell>,
-    /// The future has been polled.
-    is_taken: bool,
+    /// The future is to be polled: it has not been, or the bell has rung since.
+    is_due: bool,
     /// The exit event that was told of the place last, and whether it ends a sleep.
     event: Option<(Py<PyAny>, Rings)>,
 }
@@ -34,7 +34,7 @@ impl<'a> Place<'a> {
     pub(crate) fn take(contender: &'a Contender) -> Option<Self> {
         let bell = Bell::new().ok()?;
         let future = Box::pin(contender.lock().lock_async());
-        Some(Self { contender, future, bell, is_taken: false, event: None })
+        Some(Self { contender, future, bell, is_due: true, event: None })
     }
 
     /// Returns `true` if this exit event ends a sleep. The caller looks at it afterwards.
@@ -61,8 +61,14 @@ impl<'a> Place<'a> {
         let begin = Instant::now();
         let waker = Waker::from(Arc::clone(&self.bell));
         loop {
+            if self.bell.has_rung() {
+                self.is_due = true;
+            }
+            if self.bell.take_call() {
+                return Ok(Attempt::TimedOut);
+            }
             // A poll begins a new sleep at the end of the queue. So it needs a reason.
-            if self.bell.has_rung() || !std::mem::replace(&mut self.is_taken, true) {
+            if std::mem::take(&mut self.is_due) {
                 let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
                 if let Poll::Ready(guard) = polled {
                     // The guard's hold becomes one without a guard: it is nested first.
@@ -71,7 +77,6 @@ impl<'a> Place<'a> {
                 }
             }
             match self.bell.sleep(time.saturating_sub(begin.elapsed())) {
-                Ended::Rang if self.bell.take_call() => return Ok(Attempt::TimedOut),
                 Ended::Rang => {}
                 Ended::TimedOut => return Ok(Attempt::TimedOut),
                 Ended::Otherwise => return Ok(Attempt::Look),

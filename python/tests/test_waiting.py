@@ -4,6 +4,7 @@ import multiprocessing
 import pathlib
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -371,7 +372,7 @@ def test_an_event_is_not_disturbed_by_the_waits_that_it_ends(held, name):
         assert not event._cond._waiters
         event.clear()
         for _ in range(5):
-            assert not in_a_thread(lambda: locks[0].acquire(timeout=0.1))
+            assert not in_a_thread(partial(locks[0].acquire, timeout=0.1))
         assert len(event._cond._waiters) <= 1
     assert not event.wait(0.01)
 
