@@ -156,6 +156,53 @@ def test_an_object_that_is_passed_to_a_process_is_reopened_there(name, tmp_path,
     assert path.read_text() == "800"
 
 
+KEPT = []
+
+
+def use_a_local(name):
+    with shmlock.ShmLock(name):
+        pass
+
+
+def use_a_global(name):
+    KEPT.append(shmlock.ShmLock(name))
+    with KEPT[0]:
+        pass
+
+
+def use_an_argument(lock):
+    with lock:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("method", "function", "is_left"),
+    [
+        ("fork", use_a_local, False),
+        ("fork", use_a_global, True),
+        ("forkserver", use_a_local, False),
+        ("forkserver", use_a_global, True),
+        ("forkserver", use_an_argument, True),
+        ("spawn", use_a_global, False),
+        ("spawn", use_an_argument, False),
+    ],
+)
+def test_a_worker_with_an_open_object_at_its_end_may_leave_the_file_which_the_next_user_removes(
+    name, method, function, is_left
+):
+    """Workers by fork and by forkserver end by `os._exit`."""
+    argument = shmlock.ShmLock(name) if function is use_an_argument else name
+    worker = multiprocessing.get_context(method).Process(target=function, args=(argument,))
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    file = f"/dev/shm/{name}.shmlock"
+    assert os.path.exists(file) == is_left
+    del worker, argument
+    use_a_local(name)
+    assert not os.path.exists(file)
+
+
 def test_an_object_that_is_passed_by_fork_is_refused_in_the_child(name):
     lock = shmlock.ShmLock(name)
     context = multiprocessing.get_context("fork")
