@@ -11,7 +11,7 @@ use crate::holder::{FleetHolder, Record};
 use crate::inbox::{Inbox, Leave, Message};
 use crate::keeper::{Lease, Stay};
 use crate::loss::Loss;
-use crate::protocol::{Place, own_deadline, place};
+use crate::protocol::{Next, Place, next, own_deadline, place, watch_after};
 use crate::session::withdraw;
 use crate::settings::Settings;
 
@@ -80,17 +80,11 @@ impl Contender {
             };
             let end =
                 self.compare(&stay, &look).and_then(|()| self.until_first(&mut stay, look, inbox));
-            // A caller that does not wait any more is told of the holder, not of itself.
             let holder = match end {
+                Ok(End::First) => return Ok(Contended::First(stay)),
+                // A caller that does not wait any more is told of the holder, not of itself.
                 Ok(End::Left(Leave::TimedOut)) => self.first_holder(),
                 _ => None,
-            };
-            let end = match end {
-                Ok(End::First) => match stay.hold.loss() {
-                    None => return Ok(Contended::First(stay)),
-                    Some(loss) => Ok(End::LostAtOnce(loss)),
-                },
-                end => end,
             };
             let limit = self.settings.request_timeout;
             let _ = withdraw(&self.etcd, stay.lease, limit); // else the lease ends by itself
@@ -152,18 +146,14 @@ impl Contender {
             if watches > 0 { End::LostWaiting } else { End::LostAtOnce(loss) }
         };
         loop {
-            if let Some(loss) = stay.hold.loss() {
-                return Ok(lost(loss, watches));
-            }
-            let token = stay.lease.token;
-            let before = match place(token, &look.newest_first) {
-                Place::Gone => return Ok(lost(Loss::KeyGone, watches)),
-                Place::First => return Ok(End::First),
-                Place::Behind(before) => before,
+            let place = place(stay.lease.token, &look.newest_first);
+            let before = match next(place, stay.hold.loss()) {
+                Next::Leave(why) => return Ok(lost(why, watches)),
+                Next::Hold => return Ok(End::First),
+                Next::Watch(before) => before,
             };
             watches += 1;
-            let woken =
-                self.watch(stay, &before, look.revision.saturating_add(1), watches, inbox)?;
+            let woken = self.watch(stay, &before, look.revision, watches, inbox)?;
             let woken = if let Wake::Look = woken { self.look(stay, inbox)? } else { woken };
             look = match woken {
                 Wake::Seen(look) => look,
@@ -179,13 +169,14 @@ impl Contender {
         &self,
         stay: &mut Stay,
         before: &[u8],
-        from: i64,
+        revision: i64,
         number: u64,
         inbox: &Inbox,
     ) -> Result<Wake> {
-        let keys = vec![before.to_vec(), self.etcd.key_of(stay.lease.id)];
+        let own = self.etcd.key_of(stay.lease.id);
+        let (keys, from) = watch_after(revision, before.to_vec(), own);
         let inform = inbox.sender();
-        let _watch = self.etcd.watch(keys, from, move |end| {
+        let _watch = self.etcd.watch(keys.into(), from, move |end| {
             let _ = inform.send(Message::Watched(number, end)); // the contender may have left
         })?;
         loop {

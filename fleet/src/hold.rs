@@ -1,49 +1,13 @@
-//! Keeps what a contender knows of its lease: until when it lives, and whether it is lost.
+//! Shares what a contender knows of its lease among its threads, and sets the timer of its end.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::BootInstant;
+use crate::lease_state::LeaseState;
 use crate::loss::Loss;
+use crate::protocol::Verdict;
 use crate::timer::Timer;
-
-/// The state of a lease. The model checks this code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LeaseState {
-    deadline: BootInstant,
-    lost: Option<Loss>,
-}
-
-impl LeaseState {
-    pub(crate) fn new(deadline: BootInstant) -> Self {
-        Self { deadline, lost: None }
-    }
-
-    /// Returns the loss at `now`. A loss is final: a late renewal does not undo it.
-    pub(crate) fn loss(&mut self, now: BootInstant) -> Option<Loss> {
-        if self.lost.is_none() && now >= self.deadline {
-            self.lost = Some(Loss::DeadlinePassed);
-        }
-        self.lost
-    }
-
-    /// Moves the deadline, if the lease is not lost at `now`. It never moves back.
-    pub(crate) fn extend(&mut self, now: BootInstant, deadline: BootInstant) {
-        if self.loss(now).is_none() {
-            self.deadline = self.deadline.max(deadline);
-        }
-    }
-
-    pub(crate) fn lose(&mut self, now: BootInstant, loss: Loss) {
-        if self.loss(now).is_none() {
-            self.lost = Some(loss);
-        }
-    }
-
-    pub(crate) fn deadline(&self) -> BootInstant {
-        self.deadline
-    }
-}
 
 /// The lease of a contender, shared by its threads.
 ///
@@ -93,10 +57,12 @@ impl Hold {
         }
     }
 
-    pub(crate) fn extend(&self, deadline: BootInstant) {
+    /// Takes a renewal in, as [`LeaseState::renew`] does.
+    pub(crate) fn renew(&self, verdict: Verdict, deadline: BootInstant) {
         let mut state = self.state();
-        state.extend(BootInstant::now(), deadline);
-        self.set_timer(state.deadline());
+        let now = BootInstant::now();
+        state.renew(now, verdict, deadline);
+        self.set_timer(if state.loss(now).is_some() { now } else { state.deadline() });
     }
 
     pub(crate) fn lose(&self, loss: Loss) {
@@ -125,33 +91,5 @@ impl Hold {
 
     fn state(&self) -> MutexGuard<'_, LeaseState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LeaseState, Loss};
-    use crate::clock::BootInstant;
-
-    #[test]
-    fn a_loss_is_final() {
-        let at = BootInstant::from_nanos;
-        let mut state = LeaseState::new(at(10));
-        assert_eq!(state.loss(at(9)), None);
-        state.extend(at(9), at(20));
-        state.extend(at(9), at(15));
-        assert_eq!(state.deadline(), at(20), "a deadline never moves back");
-        assert_eq!(state.loss(at(20)), Some(Loss::DeadlinePassed));
-        state.extend(at(21), at(40));
-        assert_eq!(state.loss(at(22)), Some(Loss::DeadlinePassed));
-        state.lose(at(22), Loss::KeyGone);
-        assert_eq!(state.loss(at(22)), Some(Loss::DeadlinePassed), "the first reason stays");
-
-        let mut state = LeaseState::new(at(10));
-        state.extend(at(10), at(20));
-        assert_eq!(state.loss(at(10)), Some(Loss::DeadlinePassed), "the renewal came too late");
-        let mut state = LeaseState::new(at(10));
-        state.lose(at(1), Loss::KeyGone);
-        assert_eq!(state.loss(at(1)), Some(Loss::KeyGone));
     }
 }

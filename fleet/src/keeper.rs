@@ -9,7 +9,7 @@ use crate::etcd::{Etcd, Look};
 use crate::hold::Hold;
 use crate::inbox::{Inbox, Message};
 use crate::loss::Loss;
-use crate::protocol::{Renewal, Verdict, judge, own_deadline};
+use crate::protocol::{Renewal, Verdict, judge, own_deadline, own_revision};
 
 /// How often a lease is renewed within a TTL, as by etcd's own clients: after a renewal that fails
 /// there is time for more.
@@ -76,15 +76,10 @@ impl Stay {
             }
             Err(_) => return None,
         };
-        match verdict {
-            Verdict::Renewed => {
-                self.hold.extend(own_deadline(sent, ttl, self.lease.margin));
-                self.next = sent.after(ttl / RENEWALS);
-                self.etcd.remind_endpoints(self.lease.id, self.lease.token, look.member);
-            }
-            Verdict::Unconfirmed => {}
-            Verdict::Expired => self.hold.lose(Loss::Expired),
-            Verdict::KeyGone => self.hold.lose(Loss::KeyGone),
+        self.hold.renew(verdict, own_deadline(sent, ttl, self.lease.margin));
+        if verdict == Verdict::Renewed {
+            self.next = sent.after(ttl / RENEWALS);
+            self.etcd.remind_endpoints(self.lease.id, self.lease.token, look.member);
         }
         self.hold.loss().is_none().then_some(look)
     }
@@ -95,15 +90,10 @@ impl Stay {
         etcd.check_endpoints()?;
         let kept = etcd.keep_alive(lease.id, hold.left())?;
         let look = etcd.look(lease.token, hold.left())?;
-        let own = etcd.key_of(lease.id);
         let renewal = Renewal {
             ttl: kept.ttl,
             renewed_in: kept.term,
-            own_revision: look
-                .newest_first
-                .iter()
-                .find(|(key, _)| *key == own)
-                .map(|&(_, revision)| revision),
+            own_revision: own_revision(&etcd.key_of(lease.id), &look.newest_first),
             read_in: look.term,
         };
         let ttl = Duration::from_secs(u64::try_from(kept.ttl).unwrap_or_default());

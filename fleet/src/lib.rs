@@ -66,14 +66,15 @@
 // From the ground up. A file uses only those that stand before it in this list:
 //
 // clock, timer   the time since boot
-// protocol  the decisions, without network and clock
+// loss      why a lock is lost
+// protocol, lease_state   the decisions, without network and clock
 // names     where a lock's keys lie in etcd
 // holder    the owner record in a key's value
-// loss, error   why a lock is lost; what can fail
+// error     what can fail
 // endpoint, tls, resolver, transport   one request to one member
 // etcd      the calls of etcd, over all members
 // access    from addresses, a user and files to a client
-// hold, alarm   until when a lease lives; telling of its loss
+// hold, alarm   a lease that threads share; telling of its loss
 // inbox, keeper   the thread of a contender: what it is told, how it renews
 // session   a hold, and how it ends
 // settings, contend   from a lease to the first place
@@ -96,6 +97,7 @@ mod holder;
 mod inbox;
 mod inspect;
 mod keeper;
+mod lease_state;
 mod lock;
 mod loss;
 #[cfg(test)]

@@ -13,13 +13,14 @@
 //!    revision is the **fencing token**. *If we die here*, the key goes with the lease.
 //! 3. It reads its own key and the key before it, in the order of create revisions ([`place`]).
 //!    No own key: the lease has ended; back to 1. No key before it: it holds the lock, if its own
-//!    deadline has not passed. Else it watches the key before it, and its own, from the revision
-//!    after this reading, and reads again when either is deleted. *If we die here*, the successor
-//!    finds the place of our key empty after the TTL.
+//!    deadline has not passed ([`next`]). Else it watches the key before it, and its own, from the
+//!    revision after this reading ([`watch_after`]), and reads again when either is deleted. *If
+//!    we die here*, the successor finds the place of our key empty after the TTL.
 //! 4. All the time it renews the lease. A renewal counts only if [`judge`] accepts it: the deadline
 //!    then moves to `s + TTL - margin`, where `s` is the instant at which the keep-alive was
-//!    **sent**.
-//! 5. Past its own deadline the lock is lost, whatever any server says, and stays lost.
+//!    **sent** ([`LeaseState::renew`](crate::lease_state::LeaseState::renew)).
+//! 5. At its own deadline the lock is lost, whatever any server says, and stays lost
+//!    ([`LeaseState::loss`](crate::lease_state::LeaseState::loss)).
 //! 6. Release deletes the key if it still has our create revision, and revokes the lease.
 //!
 //! # Why a renewal is confirmed by a reading
@@ -38,6 +39,7 @@
 use std::time::Duration;
 
 use crate::clock::BootInstant;
+use crate::loss::Loss;
 
 /// Returns the instant at which a lease counts as ended, for a request that was sent at `sent`.
 ///
@@ -47,8 +49,21 @@ pub(crate) fn own_deadline(sent: BootInstant, ttl: Duration, margin: Duration) -
     sent.after(ttl.saturating_sub(margin))
 }
 
+/// Returns the part of a reading that begins with the own key, and the token: the create revision
+/// of that key. `None` if the reading does not have the own key.
+///
+/// Other keys may have come after it, if the answer to an earlier copy of the put was lost.
+pub(crate) fn from_own<K: PartialEq>(
+    own: &K,
+    mut newest_first: Vec<(K, i64)>,
+) -> Option<(i64, Vec<(K, i64)>)> {
+    let index = newest_first.iter().position(|(key, _)| key == own)?;
+    newest_first.drain(..index);
+    Some((newest_first[0].1, newest_first))
+}
+
 /// The place of a contender among the keys of the lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place<K> {
     /// Its own key is gone, or another key has its name.
     Gone,
@@ -70,6 +85,40 @@ pub(crate) fn place<K: Clone>(token: i64, newest_first: &[(K, i64)]) -> Place<K>
     }
 }
 
+/// What a contender does after a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next<K> {
+    /// It ends this stay: its lease or its key is gone.
+    Leave(Loss),
+    /// It holds the lock.
+    Hold,
+    /// It watches this key, and its own.
+    Watch(K),
+}
+
+/// Returns what a contender does at this place, whose lease is lost or not.
+pub(crate) fn next<K>(place: Place<K>, loss: Option<Loss>) -> Next<K> {
+    match (loss, place) {
+        (Some(loss), _) => Next::Leave(loss),
+        (None, Place::Gone) => Next::Leave(Loss::KeyGone),
+        (None, Place::First) => Next::Hold,
+        (None, Place::Behind(before)) => Next::Watch(before),
+    }
+}
+
+/// Returns the keys that a contender watches after a reading at `revision`, and the first revision
+/// whose changes it has to be told.
+///
+/// With a later one, it would oversleep a deletion that comes between the reading and the watch.
+pub(crate) fn watch_after<K>(revision: i64, before: K, own: K) -> ([K; 2], i64) {
+    ([before, own], revision.saturating_add(1))
+}
+
+/// Returns the create revision of the own key at a reading; `None` if there is no such key.
+pub(crate) fn own_revision<K: PartialEq>(own: &K, reading: &[(K, i64)]) -> Option<i64> {
+    reading.iter().find(|(key, _)| key == own).map(|&(_, revision)| revision)
+}
+
 /// What a keep-alive and the reading after it showed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Renewal {
@@ -77,7 +126,7 @@ pub(crate) struct Renewal {
     pub(crate) ttl: i64,
     /// The term in the keep-alive's header.
     pub(crate) renewed_in: u64,
-    /// The create revision of the own key at the reading; `None` if there was no key.
+    /// [`own_revision`] at the reading.
     pub(crate) own_revision: Option<i64>,
     /// The term in the reading's header.
     pub(crate) read_in: u64,
@@ -113,8 +162,10 @@ pub(crate) fn judge(token: i64, renewal: Renewal) -> Verdict {
 mod tests {
     use std::time::Duration;
 
-    use super::{Place, Renewal, Verdict, judge, own_deadline, place};
+    use super::{Next, Place, Renewal, Verdict};
+    use super::{from_own, judge, next, own_deadline, own_revision, place, watch_after};
     use crate::clock::BootInstant;
+    use crate::loss::Loss;
 
     #[test]
     fn a_deadline_counts_from_the_request_and_leaves_a_margin() {
@@ -130,6 +181,26 @@ mod tests {
         assert_eq!(place(7, &[("own", 7), ("before", 5)]), Place::Behind("before"));
         assert_eq!(place(7, &[("before", 5)]), Place::Gone);
         assert_eq!(place::<&str>(7, &[]), Place::Gone);
+    }
+
+    #[test]
+    fn the_first_place_is_the_lock_while_the_lease_lives() {
+        assert_eq!(next(Place::<u8>::First, None), Next::Hold);
+        assert_eq!(next(Place::Behind("before"), None), Next::Watch("before"));
+        assert_eq!(next(Place::<u8>::Gone, None), Next::Leave(Loss::KeyGone));
+        for place in [Place::First, Place::Behind(1), Place::Gone] {
+            assert_eq!(next(place, Some(Loss::Expired)), Next::Leave(Loss::Expired));
+        }
+        assert_eq!(watch_after(9, "before", "own"), (["before", "own"], 10));
+    }
+
+    #[test]
+    fn the_own_key_is_found_by_its_name() {
+        let reading = vec![("later", 9), ("own", 7), ("before", 5)];
+        assert_eq!(own_revision(&"own", &reading), Some(7));
+        assert_eq!(own_revision(&"other", &reading), None);
+        assert_eq!(from_own(&"other", reading.clone()), None);
+        assert_eq!(from_own(&"own", reading), Some((7, vec![("own", 7), ("before", 5)])));
     }
 
     #[test]

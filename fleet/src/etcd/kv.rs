@@ -8,6 +8,7 @@ use super::wire::{
 };
 use super::{Answered, Etcd};
 use crate::error::Result;
+use crate::protocol::from_own;
 
 /// The name of a contender's key.
 pub(crate) type Key = Vec<u8>;
@@ -94,20 +95,18 @@ impl Etcd {
         // The header of a reading in a transaction has no term.
         range.header = answer.header;
         let mut look = Look::at(member, range);
-        let Some(own) = look.newest_first.iter().position(|(name, _)| *name == key.0) else {
+        let Some((token, newest_first)) = from_own(&key.0, look.newest_first) else {
             if only_first && !answer.succeeded {
                 return Ok(None);
             }
             return Err(self.bad_answer("a transaction without the key that it put"));
         };
-        look.newest_first.drain(..own);
-        match look.newest_first[0].1 {
-            token @ 1.. => {
-                self.cluster.check_token(token, member, &self.endpoints[member])?;
-                Ok(Some((token, look)))
-            }
-            _ => Err(self.bad_answer("a key whose create revision is not positive")),
+        if token < 1 {
+            return Err(self.bad_answer("a key whose create revision is not positive"));
         }
+        self.cluster.check_token(token, member, &self.endpoints[member])?;
+        look.newest_first = newest_first;
+        Ok(Some((token, look)))
     }
 
     /// Reads the key that was created at `token` and the one before it. The reading is

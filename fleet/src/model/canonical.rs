@@ -4,7 +4,8 @@
 //!   in their order, without gaps. Names of keys are leases, and go along.
 //! * **Leases that nothing names** have no effect: no key is bound to them, and no contender and no
 //!   request knows of them. A lost answer to a grant leaves such a lease.
-//! * **A lost lease** leaves one thing to do: to withdraw. Answers under way change nothing.
+//! * **A lost lease** leaves one thing to do: to withdraw. Answers under way change nothing:
+//!   [`World::check`] has just asked the product's code.
 //! * **An answer that is too old** would give a deadline that has passed.
 //! * **Contenders** are alike, so their order does not count.
 //! * **A watch that has been told**, or has fallen silent, hears no more of its keys.
@@ -36,10 +37,9 @@ pub(super) fn of(mut world: World, scope: &Scope) -> World {
 
 /// Forgets what has no effect on this contender any more.
 fn forget(one: &mut Contender, scope: &Scope) {
-    let keeps_late_answers = scope.has(Flaw::LossUndone) || scope.has(Flaw::NoCheckAtFirst);
-    if one.is_lost() && one.lease != 0 && !keeps_late_answers {
+    if one.is_lost() && one.lease != 0 {
         (one.answer, one.watch, one.keep) = (Answer::None, Watch::NONE, Keep::None);
-        one.is_evicted = false;
+        (one.left, one.is_found_lost, one.is_evicted) = (0, true, false);
     }
     if let Answer::Read { watch, .. } = &mut one.answer {
         settle(watch);
@@ -61,7 +61,7 @@ fn forget(one: &mut Contender, scope: &Scope) {
 
 fn settle(watch: &mut Watch) {
     if watch.is_told || watch.silent > 0 {
-        watch.keys = [0; 2];
+        (watch.keys, watch.skips) = ([0; 2], 0);
     }
 }
 

@@ -34,7 +34,9 @@ impl World {
                 Answer::Read { watch, .. } => watch,
                 _ => &mut one.watch,
             };
-            if watch.silent == 0 && watch.keys.contains(&name) && !watch.is_told {
+            if watch.skips > 0 {
+                watch.skips -= 1;
+            } else if watch.silent == 0 && watch.keys.contains(&name) && !watch.is_told {
                 watch.is_told = true;
                 if token != revision && next != Some(token) {
                     return Err(Breach::WokenInVain);

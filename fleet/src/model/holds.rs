@@ -38,6 +38,12 @@ fn deletions_and_late_puts_of_a_contender_that_does_not_renew() {
     holds(&Scope { deletions: true, strays: true, renewals: false, ..TWO }, 44_000);
 }
 
+/// One contender is enough: its own late put makes a key of its name after a deletion.
+#[test]
+fn deletions_and_late_puts_of_a_contender_that_renews() {
+    holds(&Scope { contenders: 1, deletions: true, strays: true, ..TWO }, 2_000);
+}
+
 #[test]
 fn three_contenders_of_which_any_dies_or_withdraws() {
     holds(&Scope { deaths: true, silence: true, ..THREE }, 150_000);

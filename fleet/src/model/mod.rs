@@ -2,12 +2,17 @@
 //!
 //! # The product's code and the model's
 //!
-//! The decisions are the product's own: [`own_deadline`](crate::protocol::own_deadline),
-//! [`place`](crate::protocol::place), [`judge`](crate::protocol::judge) and
-//! [`LeaseState`](crate::hold::LeaseState), with the margin of
-//! [`default_margin`](crate::settings::default_margin). The order of the steps around them is
-//! written a second time, in [`steps`]: `contend.rs`, `keeper.rs` and `session.rs` are not run.
-//! What a server does is written in [`server`], and what contenders notice of it in [`effects`].
+//! The decisions are the product's own, and the model has no second form of them: every function
+//! of [`protocol`](crate::protocol), [`LeaseState`](crate::lease_state::LeaseState) for each
+//! question whether a lease is lost, and the margin of
+//! [`default_margin`](crate::settings::default_margin). `ci/fleet_mutants.sh model` breaks each of
+//! them in the product's files, and the searches of [`holds`] find the broken promise.
+//!
+//! The order of the requests around them is written a second time, in [`steps`]: `contend.rs`,
+//! `keeper.rs` and `session.rs` are not run. So are the instant that counts as the sending of a
+//! request, and what a request asks for. What a server does is written in [`server`], and what
+//! contenders notice of it in [`effects`]. The [`mutants`] break these parts, and some decisions
+//! from outside.
 //!
 //! # What happens in a search
 //!
@@ -32,8 +37,8 @@
 //! * The threads of one process share what [`Hold`](crate::hold::Hold) guards: the model has each
 //!   access as one step.
 //! * All kinds of events together, and three contenders that renew: each scope has some of them.
-//! * The instant of the own deadline itself, which the tests of `hold.rs` have: here a lease
-//!   without time left is lost.
+//! * What changes no outcome: [`judge`](crate::protocol::judge) also looks at the TTL, but the key
+//!   of a lease that has ended is gone as well; and a deadline that moved back would be safe.
 //! * Progress against an adversary. It is checked for one way to go on, the prompt one.
 //! * Errors that end a call (a wrong password, say): such a contender withdraws.
 

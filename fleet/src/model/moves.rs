@@ -150,8 +150,7 @@ impl Next<'_> {
     fn of_keeper(&mut self, index: usize) -> Result<(), Breach> {
         let (world, scope) = (*self.world, *self.scope);
         let one = world.contenders[index];
-        let goes_on = scope.has(Flaw::LossUndone) || !one.is_lost();
-        if !scope.renewals || one.phase < Phase::Queued || !goes_on {
+        if !scope.renewals || one.phase < Phase::Queued || one.is_lost() {
             return Ok(());
         }
         let read = |next: &mut World| {

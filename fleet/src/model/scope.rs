@@ -82,8 +82,12 @@ pub(super) enum Breach {
     HolderRefused,
     /// The lock was acquired with a lease that had ended by the own clock.
     AcquiredLost,
+    /// The lock was acquired although the reading had not found the own key.
+    AcquiredWithoutKey,
     /// A renewal was accepted although the reading had not found the key.
     RenewedWithoutKey,
+    /// A renewal has shown that the lease or the own key is gone, and the lock counts as held.
+    HeldWithoutKey,
     /// A lost lock was held again without a new acquisition.
     LossUndone,
     /// The own key, or the one before it, is gone, and a watch that works has not told its waiter.

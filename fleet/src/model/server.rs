@@ -2,7 +2,8 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
-use crate::protocol::{Place, place};
+use super::world::Answer;
+use crate::protocol::{Place, place, watch_after};
 
 /// The most leases that are known at once.
 pub(super) const LEASES: usize = 8;
@@ -33,13 +34,12 @@ pub(super) struct Server {
     pub(super) keys: [Key; KEYS],
 }
 
-/// The place in the queue at a reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Seat {
-    Gone,
-    First,
-    Behind,
-}
+/// The place in the queue at a reading. The key before the own one is in the [`Watch`].
+pub(super) type Seat = Place<()>;
+
+/// The store's revision at each reading, for the product's code. It counts on from there, wherever
+/// it stands.
+const REVISION: i64 = 1_000;
 
 /// A watch from a reading on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,10 +50,12 @@ pub(super) struct Watch {
     pub(super) is_told: bool,
     /// The ticks until its end, if it has fallen silent; 0 for a watch that works.
     pub(super) silent: u8,
+    /// The deletions since the reading that it does not hear of, as it begins too late.
+    pub(super) skips: u8,
 }
 
 impl Watch {
-    pub(super) const NONE: Self = Self { keys: [0; 2], is_told: false, silent: 0 };
+    pub(super) const NONE: Self = Self { keys: [0; 2], is_told: false, silent: 0, skips: 0 };
 }
 
 impl Key {
@@ -121,36 +123,47 @@ impl Server {
         true
     }
 
-    /// Answers a reading of the key that was created at `token` and the one before it: the place of
-    /// that key, and what its contender is to watch.
+    /// Reads names and create revisions of `count` keys, the youngest first.
+    pub(super) fn newest_first(
+        &self,
+        count: usize,
+        is_wanted: impl Fn(&Key) -> bool,
+    ) -> Vec<(u8, i64)> {
+        let keys = self.keys().iter().rev().filter(|key| is_wanted(key)).take(count);
+        keys.map(|key| (key.name, key.revision.into())).collect()
+    }
+
+    /// Answers a reading, for the contender whose key of the name `own` was created at `token`.
     ///
     /// The product takes the place when the answer arrives. Here it is taken when the answer is
-    /// made: the function has the answer alone.
-    pub(super) fn read(&self, token: u8, scope: &Scope) -> (Seat, Watch) {
-        let newest_first: Vec<(u8, i64)> = self
-            .keys()
-            .iter()
-            .rev()
-            .filter(|key| key.revision <= token)
-            .take(2)
-            .map(|key| (key.name, i64::from(key.revision)))
-            .collect();
-        let own = newest_first.first().map_or(0, |&(name, _)| name);
-        let (seat, before) = match place(i64::from(token), &newest_first) {
-            Place::Gone => (Seat::Gone, 0),
-            Place::First => (Seat::First, 0),
-            Place::Behind(before) => (Seat::Behind, before),
+    /// made: the functions have the answer alone.
+    pub(super) fn answer(
+        &self,
+        token: u8,
+        own: u8,
+        newest_first: &[(u8, i64)],
+        scope: &Scope,
+    ) -> Answer {
+        let (seat, watch) = match place(token.into(), newest_first) {
+            Place::Gone => (Seat::Gone, Watch::NONE),
+            Place::First => (Seat::First, Watch::NONE),
+            Place::Behind(before) => (Seat::Behind(()), self.watch(token, before, own, scope)),
         };
+        Answer::Read { token, seat, stands: self.key_created_at(token).is_some(), watch }
+    }
+
+    fn watch(&self, token: u8, before: u8, own: u8, scope: &Scope) -> Watch {
         let after = self.keys().iter().find(|key| key.revision > token);
+        let (keys, from) = watch_after(REVISION, before, own);
         let keys = match scope.flaw {
-            _ if seat != Seat::Behind => [0, 0],
             Some(Flaw::WatchFirst) => [self.keys[0].name, own],
             Some(Flaw::WatchAfter) => [after.map_or(0, |key| key.name), own],
             Some(Flaw::WatchNothing) => [0, own],
             Some(Flaw::WatchNotOwn) => [before, 0],
-            _ => [before, own],
+            _ => keys,
         };
-        (seat, Watch { keys, ..Watch::NONE })
+        let skips = u8::try_from((from - (REVISION + 1)).max(0)).expect("a few");
+        Watch { keys, skips, ..Watch::NONE }
     }
 }
 

@@ -4,9 +4,8 @@ use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
 use super::server::{ENDED, KEYS, Seat, Watch};
 use super::world::{Answer, Contender, Keep, Phase, World, deadline};
-use crate::hold::LeaseState;
-use crate::loss::Loss;
-use crate::protocol::{Renewal, Verdict, judge};
+use crate::lease_state::LeaseState;
+use crate::protocol::{Next, Renewal, Verdict, from_own, judge, next, own_revision};
 
 /// What becomes of the withdrawal of a contender that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +40,11 @@ impl World {
         one.with_state(|state, _| *state = LeaseState::new(until));
     }
 
-    /// A put arrives, with the reading in the same transaction.
-    ///
-    /// A contender that tries once does not ask for its place in the product: its key was put only
-    /// if there was none.
+    /// A put arrives, with the reading in the same transaction: of two keys if it puts the own one,
+    /// and of all if that is there already.
     pub(super) fn put(&mut self, index: usize, scope: &Scope) {
         let (one, name) = (self.contenders[index], self.name_of(index));
+        let count = if self.server.key_named(name).is_some() { KEYS } else { 2 };
         if !self.server.put(one.lease, name, one.tries, scope) {
             self.contenders[index] = Contender {
                 phase: Phase::Join, // and revokes the lease, which has ended
@@ -54,39 +52,37 @@ impl World {
             };
             return;
         }
-        let Some(own) = self.server.key_named(name) else {
-            self.contenders[index].answer =
-                Answer::Read { token: 0, seat: Seat::Gone, watch: Watch::NONE };
-            return;
+        let reading = self.server.newest_first(count, |_| true);
+        self.contenders[index].answer = match from_own(&name, reading) {
+            Some((token, newest_first)) => {
+                let token = u8::try_from(token).expect("a revision of the model");
+                self.server.answer(token, name, &newest_first, scope)
+            }
+            // It tries once, and there are others.
+            None => Answer::Read { token: 0, seat: Seat::Gone, stands: false, watch: Watch::NONE },
         };
-        let token = own.revision;
-        let (mut seat, watch) = self.server.read(token, scope);
-        if one.tries {
-            seat = Seat::First;
-        }
-        self.contenders[index].answer = Answer::Read { token, seat, watch };
     }
 
     /// A reading of the queue arrives.
     pub(super) fn look(&mut self, index: usize, scope: &Scope) {
+        let (token, name) = (self.contenders[index].token, self.name_of(index));
+        let newest_first = self.server.newest_first(2, |key| key.revision <= token);
         let one = &mut self.contenders[index];
         one.watch = Watch::NONE;
-        let (seat, watch) = self.server.read(one.token, scope);
-        one.answer = Answer::Read { token: one.token, seat, watch };
+        one.answer = self.server.answer(token, name, &newest_first, scope);
     }
 
     /// The contender sees its place in the queue.
     pub(super) fn receive_place(&mut self, index: usize, scope: &Scope) -> Result<(), Breach> {
         let one = &mut self.contenders[index];
-        let Answer::Read { token, seat, watch } = one.answer else { return Ok(()) };
+        let Answer::Read { token, seat, stands, watch } = one.answer else { return Ok(()) };
         (one.answer, one.token, one.watch) = (Answer::None, token, Watch::NONE);
-        match seat {
-            Seat::Gone => return self.leave(index, Phase::Join, Withdrawal::Whole),
-            Seat::First if one.is_lost() && !scope.has(Flaw::NoCheckAtFirst) => {
-                return self.leave(index, Phase::Join, Withdrawal::Whole);
-            }
-            Seat::First => self.enter(index, scope)?,
-            Seat::Behind => {
+        let loss = one.loss().filter(|_| !scope.has(Flaw::NoCheckAtFirst));
+        match next(seat, loss) {
+            Next::Leave(_) => return self.leave(index, Phase::Join, Withdrawal::Whole),
+            Next::Hold if !stands => return Err(Breach::AcquiredWithoutKey),
+            Next::Hold => self.enter(index, scope)?,
+            Next::Watch(()) => {
                 one.phase = Phase::Queued;
                 one.watch = watch;
                 if scope.has(Flaw::WatchFromNow) {
@@ -152,8 +148,13 @@ impl World {
 
     /// The reading after a keep-alive arrives.
     pub(super) fn read_own(&mut self, index: usize) {
-        let one = &self.contenders[index];
-        let own = self.server.key_named(self.name_of(index)).map_or(0, |key| key.revision);
+        let (one, name) = (&self.contenders[index], self.name_of(index));
+        // The product asks for no key that is younger than the own one. A younger key of the own
+        // name is told here all the same: the judgement has to refuse it without that help.
+        let reading =
+            self.server.newest_first(2, |key| key.revision <= one.token || key.name == name);
+        let own = u8::try_from(own_revision(&name, &reading).unwrap_or(0));
+        let own = own.expect("a revision of the model");
         let stands = self.server.key_created_at(one.token).is_some();
         self.contenders[index].keep = match one.keep {
             Keep::Kept { age, is_alive, is_stale } => {
@@ -185,16 +186,16 @@ impl World {
             Verdict::Renewed if scope.has(Flaw::LossUndone) => {
                 *state = LeaseState::new(until);
             }
-            Verdict::Renewed => state.extend(now, until),
-            Verdict::Unconfirmed => {}
-            Verdict::Expired => state.lose(now, Loss::Expired),
-            Verdict::KeyGone => state.lose(now, Loss::KeyGone),
+            verdict => state.renew(now, verdict, until),
         });
         if verdict == Verdict::Renewed && !stands {
             return Err(Breach::RenewedWithoutKey);
         }
         if was_lost && !one.is_lost() {
             return Err(Breach::LossUndone);
+        }
+        if !(is_alive && stands || one.is_lost()) {
+            return Err(Breach::HeldWithoutKey);
         }
         Ok(())
     }
@@ -234,10 +235,11 @@ impl World {
             }
         }
         let longest = u16::try_from(scope.ttl().as_nanos()).expect("a short time");
+        let signed = |units: u16| i16::try_from(units).expect("a short time");
         for (one, units) in self.contenders.iter_mut().zip(units) {
             let older = |age: &mut u16| *age = (*age + units).min(longest);
             if !scope.has(Flaw::NoOwnDeadline) {
-                one.left = one.left.saturating_sub(units);
+                one.left = (one.left - signed(units)).max(-signed(longest));
             }
             if let Answer::Granted { age, .. } = &mut one.answer {
                 older(age);

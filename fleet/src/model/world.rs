@@ -7,7 +7,8 @@ use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
 use super::server::{Seat, Server, Store, Watch};
 use crate::clock::BootInstant;
-use crate::hold::LeaseState;
+use crate::lease_state::LeaseState;
+use crate::loss::Loss;
 use crate::protocol::own_deadline;
 
 /// The most contenders.
@@ -17,7 +18,8 @@ pub(super) const WRITES: usize = 2;
 
 /// Where the own clock of a contender stands for the product's code, at any time. That code adds
 /// and compares instants; it does the same wherever the clock stands.
-const NOW: u64 = 10_000;
+const NOW: BootInstant = BootInstant::from_nanos(BEGIN);
+const BEGIN: u64 = 10_000;
 
 /// What a contender is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,10 +42,12 @@ pub(super) enum Answer {
         lease: u8,
         age: u16,
     },
-    /// To a put or a reading. `watch` is what a waiter is going to watch after it.
+    /// To a put or a reading. `watch` is what a waiter is going to watch after it; `stands` says
+    /// whether the key that was created at `token` was there.
     Read {
         token: u8,
         seat: Seat,
+        stands: bool,
         watch: Watch,
     },
 }
@@ -86,8 +90,10 @@ pub(super) struct Contender {
     pub(super) token: u8,
     /// The number of its acquisition, for the store's judge.
     pub(super) acquisition: u8,
-    /// The units until the own deadline; 0 if the lease is lost.
-    pub(super) left: u16,
+    /// The units until the own deadline, negative after it.
+    pub(super) left: i16,
+    /// The lease was found to be lost.
+    pub(super) is_found_lost: bool,
     pub(super) answer: Answer,
     pub(super) watch: Watch,
     pub(super) keep: Keep,
@@ -106,6 +112,7 @@ impl Contender {
             token: 0,
             acquisition: 0,
             left: 0,
+            is_found_lost: true,
             answer: Answer::None,
             watch: Watch::NONE,
             keep: Keep::None,
@@ -114,8 +121,13 @@ impl Contender {
         }
     }
 
+    /// Returns the loss, as the product's code finds it now.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        self.state().loss(NOW)
+    }
+
     pub(super) fn is_lost(&self) -> bool {
-        self.left == 0
+        self.loss().is_some()
     }
 
     /// Returns `true` if it takes itself for the holder.
@@ -125,14 +137,19 @@ impl Contender {
 
     /// Runs the product's code on what this contender knows of its lease.
     pub(super) fn with_state(&mut self, act: impl FnOnce(&mut LeaseState, BootInstant)) {
-        let now = BootInstant::from_nanos(NOW);
-        let mut state = LeaseState::new(BootInstant::from_nanos(NOW + u64::from(self.left)));
-        act(&mut state, now);
-        let left = match state.loss(now) {
-            Some(_) => 0,
-            None => now.until(state.deadline()).as_nanos(),
-        };
-        self.left = u16::try_from(left).expect("a TTL at most");
+        let mut state = self.state();
+        act(&mut state, NOW);
+        let units = |from: BootInstant, to| i16::try_from(from.until(to).as_nanos());
+        let [left, past] = [units(NOW, state.deadline()), units(state.deadline(), NOW)];
+        self.left = left.expect("a short time") - past.expect("a short time");
+        self.is_found_lost = state.found_loss().is_some();
+    }
+
+    fn state(&self) -> LeaseState {
+        let deadline = BEGIN.checked_add_signed(self.left.into()).expect("a short time");
+        // The reason of a loss decides nothing.
+        let loss = self.is_found_lost.then_some(Loss::Expired);
+        LeaseState::from_parts(BootInstant::from_nanos(deadline), loss)
     }
 }
 
@@ -192,17 +209,34 @@ impl World {
                 return Err(Breach::Overslept);
             }
         }
-        Ok(())
+        (0..CONTENDERS).try_for_each(|index| self.check_late_answers(index, scope))
+    }
+
+    /// Checks that no answer under way makes a holder of a contender that has lost its lease.
+    ///
+    /// [`canonical`](super::canonical) then forgets these answers. Of all instants at which they
+    /// may arrive, this one is the most favourable for the sender.
+    fn check_late_answers(&self, index: usize, scope: &Scope) -> Result<(), Breach> {
+        let one = &self.contenders[index];
+        if one.lease == 0 || !one.is_lost() {
+            return Ok(());
+        }
+        let mut late = *self;
+        if let Keep::Kept { .. } = one.keep {
+            late.read_own(index);
+        }
+        late.receive_renewal(index, scope)?;
+        late.receive_place(index, scope)
     }
 }
 
 /// Returns the units until the deadline of a lease whose request was sent `age` units ago.
 pub(super) fn deadline(scope: &Scope, age: u16) -> BootInstant {
     let age = if scope.has(Flaw::DeadlineFromAnswer) { 0 } else { age };
-    own_deadline(BootInstant::from_nanos(NOW - u64::from(age)), scope.ttl(), scope.margin())
+    own_deadline(BootInstant::from_nanos(BEGIN - u64::from(age)), scope.ttl(), scope.margin())
 }
 
 /// Returns `true` if an answer to a request of this age cannot move a deadline any more.
 pub(super) fn is_too_old(scope: &Scope, age: u16) -> bool {
-    deadline(scope, age) <= BootInstant::from_nanos(NOW)
+    LeaseState::new(deadline(scope, age)).loss(NOW).is_some()
 }
