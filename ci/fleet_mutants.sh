@@ -67,7 +67,7 @@ model_every_key_is_first protocol.rs model TwoHolders
 model_no_key_is_first protocol.rs model Stuck
     /^pub\(crate\) fn place/,/^}/s/Place::First/Place::Gone/
 model_another_key_is_the_own_one protocol.rs model AcquiredWithoutKey
-    /^pub\(crate\) fn place/,/^}/s/ if \*own != token => Place::Gone/ if *own != token => Place::First/
+    /^pub\(crate\) fn place/,/^}/s/own != token => Place::Gone/own != token => Place::First/
 model_a_deleted_key_is_first protocol.rs model AcquiredWithoutKey
     s/\(None, Place::Gone\) => .*/(None, Place::Gone) => Next::Hold,/
 model_first_although_lost protocol.rs model AcquiredLost
@@ -83,10 +83,11 @@ model_a_watch_that_begins_late protocol.rs model Overslept
 MUTANTS
 }
 
-# copy SOURCES: copies the tree without what is not built.
+# copy SOURCES: copies the tree without what is not built. With the times of the files, so that only
+# the crate with the mutant is built anew: the file that it changes has a new time.
 copy() {
     rm -rf "$1" && mkdir -p "$1"
-    cp -r Cargo.toml Cargo.lock clippy.toml core std-shell tests fleet ci "$1"
+    cp -rp Cargo.toml Cargo.lock clippy.toml core std-shell tests fleet ci "$1"
     sed -i '/^members = /,/^\]/c members = ["core", "std-shell", "tests", "fleet"]' "$1/Cargo.toml"
 }
 
