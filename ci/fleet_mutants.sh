@@ -72,7 +72,7 @@ model_a_deleted_key_is_first protocol.rs model AcquiredWithoutKey
     s/\(None, Place::Gone\) => .*/(None, Place::Gone) => Next::Hold,/
 model_first_although_lost protocol.rs model AcquiredLost
     s/match \(loss, place\)/match (None::<Loss>, place)/
-model_the_youngest_key_is_the_own_one protocol.rs model TwoHolders
+model_the_youngest_key_is_the_own_one protocol.rs model TokenNotRisen
     /^pub\(crate\) fn from_own/,/^}/s/\|\(key, _\)\| key == own/|_| own == own/
 model_no_watch_of_the_key_before protocol.rs model Overslept
     s/fn watch_after<K>/fn watch_after<K: Clone>/; s/\[before, own\], /[own.clone(), own], /
