@@ -40,6 +40,8 @@
 //! * What changes no outcome: [`judge`](crate::protocol::judge) also looks at the TTL, but the key
 //!   of a lease that has ended is gone as well; and a deadline that moved back would be safe.
 //! * Progress against an adversary. It is checked for one way to go on, the prompt one.
+//! * A second cluster behind some of the endpoints, and the comparison that finds it: there is one
+//!   cluster.
 //! * Errors that end a call (a wrong password, say): such a contender withdraws.
 
 mod canonical;
