@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use shmlock_core::contend::Liveness;
 use shmlock_core::fence::Fence;
@@ -16,6 +17,10 @@ use crate::shared::Words;
 
 /// The parties of the lock.
 pub const PARTIES: usize = 3;
+
+/// How long parties visit the critical section at most. The lock goes from one process to the next
+/// at each visit, so that on a busy machine a visit costs each of them a turn of all that run.
+const TIME: Duration = Duration::from_secs(20);
 
 /// The lock, and two counters that are equal outside a critical section.
 #[repr(C)]
@@ -28,6 +33,8 @@ pub struct Tickets {
     pub visits: [AtomicU64; PARTIES],
     /// The repairs after a death.
     pub repairs: AtomicU64,
+    /// Not 0 once the parties are to end.
+    over: AtomicU64,
 }
 
 // SAFETY: atomics and padding only.
@@ -85,6 +92,17 @@ impl Tickets {
         self.shadow.store(counter + 1, Relaxed);
         let visits = &self.visits[usize::try_from(lock.token().get()).expect("small") - 1];
         visits.store(visits.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Returns `true` if the parties are to end: the time since `begin` is over, or was for another
+    /// party.
+    #[must_use]
+    pub fn is_over(&self, begin: Instant) -> bool {
+        // Partner: the same of others. Relaxed: it orders nothing.
+        if begin.elapsed() >= TIME {
+            self.over.store(1, Relaxed);
+        }
+        self.over.load(Relaxed) != 0
     }
 
     /// Returns the counter. Exact when no party is inside.

@@ -12,6 +12,7 @@ use std::process::{Child, Stdio};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
+use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -130,12 +131,17 @@ fn two_processes_lose_no_count_under_a_ticket_lock_in_uncached_memory() {
     let lock = unsafe { memory.ticket_lock::<PARTIES>(ONE) }.expect("one of the parties");
     let visits = rounds(20_000);
     let mut other = spawn(&tickets, 2, &visits.to_string());
+    let begin = Instant::now();
     for _ in 0..visits {
         tickets.visit(&lock, &mut AssumeAlive);
+        if tickets.is_over(begin) {
+            break;
+        }
     }
     assert!(other.wait().expect("it ends").success());
-    assert_eq!((tickets.counted(), tickets.visited()), (2 * visits, 2 * visits));
-    assert_eq!(lock.region().acquisitions(), 2 * visits);
+    assert_eq!(tickets.counted(), tickets.visited());
+    assert!(tickets.visits[..2].iter().all(|visits| visits.load(Relaxed) > 0), "{tickets:?}");
+    assert_eq!(lock.region().acquisitions(), tickets.counted());
     assert_eq!(tickets.repairs.load(Relaxed), 0);
 }
 

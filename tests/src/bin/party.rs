@@ -1,13 +1,14 @@
 //! Runs one party of a ticket lock, in a process of its own.
 //!
-//! Usage: `party MEMORY NUMBER VISITS`; with 0 `VISITS` it goes on until it is killed. `party
-//! MEMORY NUMBER die` acquires the lock, says so, and waits inside for its death. With `uncached`
+//! Usage: `party MEMORY NUMBER VISITS`; it makes fewer if the time is over before. With 0 `VISITS`
+//! it goes on until it is killed. `party MEMORY NUMBER die` acquires the lock, says so, and waits inside for its death. With `uncached`
 //! as a fourth word, it opens the lock as the uncached memory of a device.
 
 #![allow(unsafe_code, reason = "the caller of a lock in mapped memory promises what it is")]
 
 use std::io::Read;
 use std::num::NonZeroU16;
+use std::time::Instant;
 use std::{env, io};
 
 use shmlock::remote::{Memory, PhysicalRegion};
@@ -46,9 +47,12 @@ fn run(tickets: &Tickets, lock: &TicketLock<'_, PARTIES, impl Fence>, visits: &s
         panic!("it is killed before");
     }
     let visits: u64 = visits.parse().expect("a number");
-    let mut visited = 0;
-    while visits == 0 || visited < visits {
+    let (begin, mut visited) = (Instant::now(), 0);
+    loop {
         tickets.visit(lock, &mut AssumeAlive);
         visited += 1;
+        if visits != 0 && (visited >= visits || tickets.is_over(begin)) {
+            break;
+        }
     }
 }
