@@ -13,11 +13,11 @@ use std::os::unix::fs::MetadataExt;
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use shmlock::{Errno, Error, ExitEvent, NotALockReason, ShmLock};
+use shmlock::{Errno, Error, ExitEvent, NotALockReason, ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{
     Folder, Intruder, Solo, assert_says, fork, limit_file_size, on_tmpfs,
 };
-use shmlock_tests::{alone, until};
+use shmlock_tests::{alone, proc, until};
 
 #[test]
 fn a_lock_has_real_memory_from_the_beginning() {
@@ -102,33 +102,24 @@ fn all_users_of_a_truncated_lock_die_and_the_next_opener_gets_a_new_lock() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let user = |wait: bool| {
-            let folder = &folder;
-            fork(move |line| {
-                let lock = folder
-                    .lock("l")
-                    .poll_interval(Duration::from_millis(5))
-                    .open()
-                    .expect("a lock");
-                line.ready();
-                if wait {
-                    // Asleep: it reads the word after each interval.
-                    let _ = lock.lock().map(std::mem::forget);
-                } else {
-                    lock.acquire().expect("free");
-                    line.ready();
-                    line.wait();
-                    let _ = lock.release();
-                }
-            })
-        };
-        let owner = user(false);
+        let owner = fork(|line| {
+            let lock = folder.lock("l").open().expect("a lock");
+            lock.acquire().expect("free");
+            line.ready();
+            line.wait();
+            let _ = lock.release();
+        });
         owner.line().wait();
-        owner.line().wait();
-        let sleeper = user(true);
+        // It reads the word after each interval. A waiter that is to be woken may sleep on.
+        let sleeper = fork(|line| {
+            let polling = folder.lock("l").wait_strategy(WaitStrategy::SleepPolling);
+            let lock = polling.poll_interval(Duration::from_millis(5)).open().expect("a lock");
+            line.ready();
+            let _ = lock.lock().map(std::mem::forget);
+        });
         sleeper.line().wait();
         let file = Intruder::on(&folder.file("l"));
-        until(|| file.owner_word() >> 31 == 1);
+        until(|| proc::sleeps(sleeper.pid().unsigned_abs()));
         file.file().set_len(0).expect("a peer may");
         sleeper.ends_by(libc::SIGBUS);
         owner.line().ready();
@@ -137,6 +128,31 @@ fn all_users_of_a_truncated_lock_die_and_the_next_opener_gets_a_new_lock() {
         let guard = lock.try_lock().expect("a lock").expect("free");
         assert!(guard.recovered().is_none(), "the death was erased with the word");
         assert_eq!(guard.fencing_token(), Some(1), "the count did not restart");
+    });
+}
+
+/// It touches no memory while it sleeps.
+#[test]
+fn a_waiter_that_sleeps_while_its_file_is_truncated_goes_on_when_that_is_opened_anew() {
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let lock = || folder.lock("l").poll_interval(Duration::from_secs(3600)).open();
+        let owner = fork(|line| {
+            let lock = lock().expect("a lock");
+            lock.acquire().expect("free");
+            line.ready();
+            line.wait();
+        });
+        owner.line().wait();
+        let sleeper = fork(|_| drop(lock().expect("a lock").lock().expect("it comes free")));
+        let file = Intruder::on(&folder.file("l"));
+        until(|| file.watchers() == 1);
+        proc::comes_to_rest(sleeper.pid().unsigned_abs());
+        file.file().set_len(0).expect("a peer may");
+        owner.kill();
+        drop(lock().expect("an empty file becomes a lock"));
+        sleeper.ends_well();
     });
 }
 
