@@ -45,13 +45,14 @@ fn a_bad_record_is_refused_and_the_old_one_stays() {
     let mut party = memory.party(3, 1);
     assert_eq!(party.set_record(&described(b"motor")), Status::Ok);
     assert_eq!(party.call(shmlock_core_ticket_try_acquire), Status::Ok);
-    let motor = described(b"motor");
+    let (motor, no_text) = (described(b"motor"), described(b"\xff\xfe"));
+    let endless = described(&[b'x'; 64]);
     let misaligned = (&raw const motor).wrapping_byte_add(4);
     for (record, refusal) in [
         (&raw const motor, Status::Ok),
         (misaligned, Status::Misaligned),
-        (&raw const *Box::leak(Box::new(described(b"\xff\xfe"))), Status::BadDescription),
-        (&raw const *Box::leak(Box::new(described(&[b'x'; 64]))), Status::BadDescription),
+        (&raw const no_text, Status::BadDescription),
+        (&raw const endless, Status::BadDescription),
     ] {
         assert_eq!(party.set_record(record), refusal);
         assert_eq!(memory.inspect().map(|holder| holder.record), Ok(motor));
