@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::record::description;
+use shmlock_core::roll::Roll;
+use shmlock_core::ticket::TicketPlace;
 use shmlock_core::uuid::Uuid;
-use shmlock_core::{Error, Record, Region};
+use shmlock_core::{EpochRegion, Error, Record, Region};
 
 // Repeated on purpose: other programs depend on these values, whatever the core's `layout.rs` says.
 pub(crate) const OWNER: usize = 0;
@@ -50,6 +52,18 @@ impl Memory {
         }
     }
 
+    /// Returns memory with these words.
+    #[must_use]
+    pub fn of_words(words: &[u32]) -> Self {
+        Self { words: words.iter().copied().map(AtomicU32::new).collect() }
+    }
+
+    /// Returns a copy of all words.
+    #[must_use]
+    pub fn copy(&self) -> Vec<u32> {
+        self.words.iter().map(|word| word.load(Relaxed)).collect()
+    }
+
     /// Returns the words, for writes outside the protocol.
     #[must_use]
     pub fn words(&self) -> &[AtomicU32] {
@@ -66,19 +80,54 @@ impl Memory {
         bytes
     }
 
+    /// Returns the address of `len` bytes at `offset`.
+    fn address(&self, offset: usize, len: usize) -> NonNull<u8> {
+        assert!(offset + len <= size_of_val(&*self.words));
+        let start = NonNull::from(&*self.words).cast::<u8>();
+        NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the words")
+    }
+
     /// Returns the region of `len` bytes at `offset`.
     ///
     /// # Errors
     /// The core's.
     pub fn region_at(&self, offset: usize, len: usize) -> Result<Region<'_>, Error> {
-        assert!(offset + len <= size_of_val(&*self.words));
-        let start = NonNull::from(&*self.words).cast::<u8>();
-        let address = NonNull::new(start.as_ptr().wrapping_add(offset)).expect("inside the words");
         // SAFETY:
-        // - `len` bytes from `address` on lie inside `self.words`, which the result borrows.
+        // - `len` bytes from the address on lie inside `self.words`, which the result borrows.
         // - They are `AtomicU32`: accessed only by atomic operations of 32 bits, and no other
         //   reference to them exists.
-        unsafe { Region::from_raw(address, len) }
+        unsafe { Region::from_raw(self.address(offset, len), len) }
+    }
+
+    /// Returns the region with epoch tokens of `len` bytes at `offset`.
+    ///
+    /// # Errors
+    /// The core's.
+    pub fn epoch_region_at(&self, offset: usize, len: usize) -> Result<EpochRegion<'_>, Error> {
+        // SAFETY: as in `region_at`.
+        unsafe { EpochRegion::from_raw(self.address(offset, len), len) }
+    }
+
+    /// Returns the roll of `len` bytes at `offset`.
+    ///
+    /// # Errors
+    /// The core's.
+    pub fn roll_at(&self, offset: usize, len: usize) -> Result<Roll<'_>, Error> {
+        // SAFETY: as in `region_at`.
+        unsafe { Roll::from_raw(self.address(offset, len), len) }
+    }
+
+    /// Returns the place of a ticket lock of `len` bytes at `offset`.
+    ///
+    /// # Errors
+    /// The core's.
+    pub fn ticket_place_at<const N: usize>(
+        &self,
+        offset: usize,
+        len: usize,
+    ) -> Result<TicketPlace<'_, N>, Error> {
+        // SAFETY: as in `region_at`.
+        unsafe { TicketPlace::from_raw(self.address(offset, len), len) }
     }
 }
 
