@@ -10,15 +10,30 @@ use shmlock::{Builder, ShmLock};
 
 use crate::exit::{CONFLICT, Failure};
 
+/// The directory of locks that are given none.
+const DIRECTORY: &str = "/dev/shm";
+
 /// The place of locks.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Place {
     /// The directory of the locks' files
-    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     pub(crate) directory: PathBuf,
 }
 
 impl Place {
+    /// Refuses a directory for a verb that shows the locks of a fleet, which lie in no directory.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn refuse_with_fleet(&self) -> Result<(), Failure> {
+        if self.directory == Path::new(DIRECTORY) {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            "--directory is the place of this machine's locks, and --fleet shows those of all \
+             machines; leave one of the two out",
+        ))
+    }
+
     pub(crate) fn builder(&self, name: &str) -> Builder {
         ShmLock::builder(name).directory(&self.directory)
     }

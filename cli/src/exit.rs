@@ -243,6 +243,17 @@ impl From<Error> for Failure {
     }
 }
 
+/// Makes the failure of a process that cannot receive signals. Nothing has run under the lock.
+pub(crate) fn without_signals(error: &io::Error) -> Failure {
+    Failure::new(
+        SYSTEM,
+        format!(
+            "cannot wait for signals: {error}; the lock was released; close descriptors or raise \
+             their limit (ulimit -n)"
+        ),
+    )
+}
+
 impl From<io::Error> for Failure {
     /// Makes the failure of the program's output. All other such errors are converted with a text.
     fn from(error: io::Error) -> Self {

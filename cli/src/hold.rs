@@ -14,7 +14,7 @@ use shmlock::BlockSignals;
 
 use crate::acquire::{Acquired, acquire, open};
 use crate::args::{Place, Sharing, Waiting, seconds};
-use crate::exit::{Ending, Failure, SYSTEM, fleet_statuses};
+use crate::exit::{Ending, Failure, SYSTEM, fleet_statuses, without_signals};
 use crate::fleet;
 use crate::signals::{Arrived, Interrupts, Signals};
 
@@ -91,7 +91,7 @@ impl Args {
             Acquired::Held(guard) => guard,
             Acquired::Interrupted(ending) => return Ok(ending),
         };
-        let signals = Signals::receive(interrupts).map_err(|error| cannot_wait(&error))?;
+        let signals = Signals::receive(interrupts).map_err(|error| without_signals(&error))?;
         let ending = self.keep(&signals, guard.fencing_token().unwrap_or_default(), None)?;
         drop(signals); // from here on no signal ends this process before the lock is closed
         guard.release()?;

@@ -70,6 +70,7 @@ impl Args {
         self.fleet.refuse()?;
         #[cfg(feature = "fleet")]
         if let Some(cluster) = self.fleet.cluster()? {
+            self.place.refuse_with_fleet()?;
             return fleet::list(&cluster, self.json, !self.noheadings);
         }
         let users = Users::scan();

@@ -10,7 +10,7 @@ use crate::args::{Place, Sharing, Waiting};
 use crate::child::{self, Plan};
 use crate::display::{escaped, shortened};
 use crate::exec::{Image, cannot_execute};
-use crate::exit::{Ending, Failure, SYSTEM, fleet_statuses, remark};
+use crate::exit::{Ending, Failure, SYSTEM, fleet_statuses, remark, without_signals};
 use crate::fleet;
 use crate::signals::{Interrupts, Mask, Signals};
 
@@ -243,7 +243,7 @@ impl Args {
         let failed = |error| {
             Failure::new(SYSTEM, format!("cannot wait for the command: {error}; it may still run"))
         };
-        let signals = Signals::receive(interrupts).map_err(failed)?;
+        let signals = Signals::receive(interrupts).map_err(|error| without_signals(&error))?;
         if let Some(signal) = Interrupts::caught() {
             return Ok(Ending::Signal(signal)); // it came before the command was started
         }

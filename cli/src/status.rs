@@ -54,6 +54,7 @@ impl Args {
         self.fleet.refuse()?;
         #[cfg(feature = "fleet")]
         if let Some(cluster) = self.fleet.cluster()? {
+            self.place.refuse_with_fleet()?;
             return fleet::status(&cluster, &self.name, self.json);
         }
         let inspection = match self.place.builder(&self.name).inspect() {

@@ -13,7 +13,7 @@ use crate::etcd::{Etcd, KeyValue};
 use crate::holder::FleetHolder;
 use crate::names::{ROOT, name_of, prefix_of};
 
-/// How long a member may take for an answer, without a setting.
+/// How long a reading may take, without a setting.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The locks of one cluster, seen from outside.
@@ -129,9 +129,9 @@ impl Fleet {
         Ok(self.etcd.with_prefix(prefix_of(name)))
     }
 
-    /// Returns the time for one reading: three members may be asked, each for the request timeout.
+    /// Returns the time for one reading, which the members share.
     fn limit(&self) -> Duration {
-        self.etcd.request_timeout().saturating_mul(3)
+        self.etcd.request_timeout()
     }
 }
 
@@ -163,8 +163,8 @@ impl FleetAccess {
         self
     }
 
-    /// Sets how long one member may take for one answer; by default three seconds. A call takes
-    /// three times as long at most for each of its readings.
+    /// Sets how long one reading may take, at all members together, which share the time; by
+    /// default three seconds. A call has one reading, and one more for each 512 contenders.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self

@@ -9,7 +9,7 @@ use ureq::config::Config;
 use ureq::unversioned::transport::DefaultConnector;
 
 use crate::endpoint::Endpoint;
-use crate::error::{Error, Result, Source};
+use crate::error::{Error, Result, Source, is_shortage};
 use crate::resolver::Addresses;
 use crate::tls::TlsFiles;
 
@@ -125,7 +125,7 @@ pub(crate) fn is_without_effect(error: &Error) -> bool {
             _ => false,
         },
         Error::OldApi { .. } | Error::TlsNeeded { .. } => true,
-        _ => false,
+        error => error.is_short_of_descriptors(),
     }
 }
 
@@ -137,6 +137,12 @@ pub(crate) fn of_stream(endpoint: &Endpoint, error: std::io::Error) -> Error {
 fn of_ureq(endpoint: &Endpoint, error: ureq::Error) -> Error {
     let is_tls = endpoint.as_str().starts_with("https:");
     let endpoint = endpoint.as_str().to_owned();
+    let error = match error {
+        ureq::Error::Io(source) if is_shortage(&source) => {
+            return Error::System { operation: "open a connection to etcd", source };
+        }
+        error => error,
+    };
     match &error {
         ureq::Error::Timeout(_) => Error::Slow { endpoint, source: error.into() },
         ureq::Error::Io(inner) if inner.kind() == std::io::ErrorKind::TimedOut => {

@@ -39,11 +39,12 @@ pub(super) fn failure(error: Error) -> Failure {
 /// Makes the failure of a verb that only looks, and has no option `--ttl`.
 pub(super) fn view_failure(error: Error) -> Failure {
     match error {
-        Error::Slow { endpoint, .. } => Failure::new(
+        Error::Slow { ref endpoint, .. } => Failure::new(
             NO_SERVER,
             format!(
-                "etcd at {endpoint} did not answer in time; check the server's load and the \
-                 network, or try later"
+                "etcd at {endpoint} did not answer in time{}; check the server's load and the \
+                 network, or try later",
+                error.others()
             ),
         ),
         error => failure(error),
@@ -54,13 +55,15 @@ pub(super) fn view_failure(error: Error) -> Failure {
 pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::Slow { endpoint, .. } => format!(
-            "etcd at {endpoint} did not answer in time; check the server's load and the network, \
-             or give a longer --ttl: a server has a quarter of it"
+            "etcd at {endpoint} did not answer in time{}; check the server's load and the network, \
+             or give a longer --ttl: a server has a quarter of it",
+            error.others()
         ),
         // A server that refuses a client's certificate may close before its alert is read.
         Error::NoServer { endpoint, source } if endpoint.starts_with("https:") => format!(
-            "no etcd answers at {endpoint}: {source}; check the address, that the server runs and \
-             speaks TLS, and that it accepts this client's certificate (--fleet-cert)"
+            "no etcd answers at {endpoint}: {source}{}; check the address, that the server runs \
+             and speaks TLS, and that it accepts this client's certificate (--fleet-cert)",
+            error.others()
         ),
         Error::LoginNeeded { endpoint } => format!(
             "etcd at {endpoint} asks for a login; give --fleet-user and --fleet-password-file"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::acquire::acquire;
 use super::lock::{Opened, Target, open};
 use super::run::release;
-use crate::exit::{Ending, Failure, LOST, SYSTEM, remark};
+use crate::exit::{Ending, Failure, LOST, remark, without_signals};
 use crate::signals::{Interrupts, Mask, Signals};
 
 /// Acquires the lock and holds it while `keep` runs: with the fencing token, and a descriptor that
@@ -20,9 +20,7 @@ pub(crate) fn hold(
     let Opened { lock, alarm } = open(target, Duration::ZERO)?;
     let interrupts = Interrupts::catch();
     let acquired = acquire(&lock, target.waiting, explains, mask, &interrupts)?;
-    let signals = Signals::receive(interrupts).map_err(|error| {
-        Failure::new(SYSTEM, format!("cannot wait for signals: {error}; the lock was released"))
-    })?;
+    let signals = Signals::receive(interrupts).map_err(|error| without_signals(&error))?;
     let Some(guard) = acquired else {
         return Ok(Interrupts::caught().map_or(Ending::Code(u8::MAX), Ending::Signal));
     };

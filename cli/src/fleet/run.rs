@@ -15,7 +15,7 @@ use super::tree::Tree;
 use crate::child::{Plan, Running};
 use crate::display::{escaped, in_seconds};
 use crate::exec::{Image, cannot_execute};
-use crate::exit::{Ending, Failure, LOST, SYSTEM, remark};
+use crate::exit::{Ending, Failure, LOST, SYSTEM, remark, without_signals};
 use crate::signals::{Interrupts, Mask, Signals};
 
 /// The variable in which the command finds the fencing token.
@@ -43,7 +43,7 @@ pub(crate) fn run(target: &Target<'_>, job: &Job<'_>) -> Result<Ending, Failure>
     let Opened { lock, alarm } = open(target, grace)?;
     let interrupts = Interrupts::catch();
     let acquired = acquire(&lock, target.waiting, target.waiting.verbose, mask, &interrupts)?;
-    let signals = Signals::receive(interrupts).map_err(failed)?;
+    let signals = Signals::receive(interrupts).map_err(|error| without_signals(&error))?;
     // The time from the own deadline to the end of the lease.
     let after = grace + target.lease.drift();
     let Some(guard) = acquired else {

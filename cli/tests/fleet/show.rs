@@ -1,10 +1,12 @@
 //! `status`, `list` and `hold` with `--fleet`.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::ending::LOST;
 use super::scene::{SHORT, Scene};
-use crate::program::{Ended, Running, UNTIL_TOLD, ended};
+use crate::program::{Ended, Running, UNTIL_TOLD, ended, shmlock};
 
 fn json(scene: &Scene, verb: &str) -> Value {
     let shown = ended(scene.view(verb, &["--json"]));
@@ -121,4 +123,53 @@ fn the_url_may_come_from_the_environment() {
     let mut local = scene.bare(&["run", &scene.name, "true"]);
     local.env("SHMLOCK_FLEET", "http://127.0.0.1:1");
     assert_eq!(ended(local).code, Some(0), "the variable alone makes no lock a fleet's");
+}
+
+#[test]
+fn a_directory_is_refused_where_it_has_no_meaning() {
+    for verb in [&["status", "deploy"][..], &["list"]] {
+        let mut command = shmlock(verb.iter().copied());
+        command.args(["--fleet", "http://127.0.0.1:1", "--directory", "/tmp"]);
+        let refused = ended(command);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(64), ""), "{refused:?}");
+        assert!(refused.err.contains("--directory"), "{refused:?}");
+    }
+}
+
+#[test]
+fn each_silent_member_is_named() {
+    let urls = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
+    for verb in [&["status", "deploy"][..], &["list"]] {
+        let mut command = shmlock(verb.iter().copied());
+        command.args(["--fleet", &urls.join(",")]);
+        let refused = ended(command);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(68), ""), "{refused:?}");
+        assert!(urls.iter().all(|url| refused.err.matches(url).count() == 1), "{refused:?}");
+        assert_eq!(refused.err.lines().count(), 1, "{refused:?}");
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_named() {
+    let Some(scene) = Scene::new() else { return };
+    let by_name = "http://etcd-1.invalid:2379".to_owned();
+    for url in [scene.url(), by_name.clone()] {
+        let mut refusals = 0;
+        for limit in 5..16 {
+            let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).arg(shmlock([""; 0]).get_program());
+            command.args(["run", "--fleet", &url, &scene.name, "true"]);
+            let ran = ended(command);
+            let is_enough = if url == by_name { Some(68) } else { Some(0) };
+            if ran.code != is_enough {
+                assert_eq!(ran.code, Some(71), "{limit}: {ran:?}");
+                assert!(ran.err.contains("(os error 24)"), "{limit}: {ran:?}");
+                assert!(ran.err.contains("ulimit -n"), "{limit}: {ran:?}");
+                refusals += 1;
+            }
+        }
+        assert!(refusals > 2, "no limit was too small");
+    }
+    assert_eq!(scene.queue(), 0);
 }

@@ -19,7 +19,13 @@ impl fmt::Display for Error {
                 "{} cannot be used for TLS: {source}; give the path of a PEM file that fits",
                 path.display()
             ),
-            Self::System { operation, source } => write!(f, "cannot {operation}: {source}"),
+            Self::System { operation, source } => {
+                write!(f, "cannot {operation}: {source}")?;
+                if self.is_short_of_descriptors() {
+                    f.write_str("; close descriptors or raise their limit (ulimit -n)")?;
+                }
+                Ok(())
+            }
             Self::TimedOut { name, cause: Some(cause), .. } => {
                 write!(f, "the fleet lock `{name}` was not acquired in time: {cause}")
             }
@@ -55,19 +61,22 @@ impl Error {
             // A server that refuses a client's certificate may close before its alert is read.
             Self::NoServer { endpoint, source } if endpoint.starts_with("https:") => write!(
                 f,
-                "no etcd answers at {endpoint}: {source}; check the address, that the server runs, \
-                 is reachable and speaks TLS, and that it accepts this client's certificate"
+                "no etcd answers at {endpoint}: {source}{}; check the address, that the server \
+                 runs, is reachable and speaks TLS, and that it accepts this client's certificate",
+                self.others()
             ),
             // etcd closes a connection that begins with plain HTTP where it speaks TLS.
             Self::NoServer { endpoint, source } => write!(
                 f,
-                "no etcd answers at {endpoint}: {source}; check the address, and that the server \
-                 runs, is reachable and speaks no TLS"
+                "no etcd answers at {endpoint}: {source}{}; check the address, and that the server \
+                 runs and is reachable; if its port speaks TLS, write https://",
+                self.others()
             ),
             Self::Slow { endpoint, source } => write!(
                 f,
-                "etcd at {endpoint} did not answer in time: {source}; check the server's load and \
-                 the network, or allow a longer request timeout"
+                "etcd at {endpoint} did not answer in time: {source}{}; check the server's load \
+                 and the network, or allow a longer request timeout",
+                self.others()
             ),
             Self::Certificate { endpoint, source } => write!(
                 f,

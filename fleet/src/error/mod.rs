@@ -4,6 +4,8 @@ mod display;
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::holder::FleetHolder;
 
 /// The result of this crate's calls.
@@ -241,6 +243,49 @@ impl Error {
         }
     }
 
+    /// Returns the other endpoints that gave no answer to the same request either.
+    #[must_use]
+    pub fn other_endpoints(&self) -> &[String] {
+        match self {
+            Self::NoServer { source, .. } | Self::Slow { source, .. } => {
+                source.downcast_ref::<Several>().map_or(&[], |several| &several.others)
+            }
+            Self::TimedOut { cause: Some(cause), .. } => cause.other_endpoints(),
+            _ => &[],
+        }
+    }
+
+    /// Returns the other endpoints without an answer as the part of a sentence; empty if there are
+    /// none.
+    #[must_use]
+    pub fn others(&self) -> String {
+        match self.other_endpoints() {
+            [] => String::new(),
+            [other] => format!(", and none at {other}"),
+            [others @ .., last] => format!(", and none at {} and {last}", others.join(", ")),
+        }
+    }
+
+    /// Returns the error of this endpoint and of others, which gave no answer either.
+    pub(crate) fn with_others(self, others: Vec<String>) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let several = |source| Source::from(Several { source, others });
+        match self {
+            Self::NoServer { endpoint, source } => {
+                Self::NoServer { endpoint, source: several(source) }
+            }
+            Self::Slow { endpoint, source } => Self::Slow { endpoint, source: several(source) },
+            error => error,
+        }
+    }
+
+    /// Returns `true` if an endpoint gave no answer at all.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::NoServer { .. } | Self::Slow { .. })
+    }
+
     /// Returns `true` if the same question may have an answer later, without a change of settings:
     /// a server that restarts, an election, a network that comes back, a proxy without a server.
     pub(crate) fn is_passing(&self) -> bool {
@@ -251,7 +296,12 @@ impl Error {
                 | Self::Lagging { .. }
                 | Self::BadAnswer { .. }
                 | Self::Compacted { .. }
-        )
+        ) || self.is_short_of_descriptors()
+    }
+
+    /// Returns `true` if the process, or the machine, has no descriptor left.
+    pub(crate) fn is_short_of_descriptors(&self) -> bool {
+        matches!(self, Self::System { source, .. } if is_shortage(source))
     }
 
     /// Returns `true` if another member may answer where this one did not.
@@ -267,6 +317,30 @@ impl Error {
                 | Self::BadAnswer { .. }
                 | Self::TooLong { .. }
         )
+    }
+}
+
+/// Returns `true` if the process, or the machine, has no descriptor left.
+pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// The source of the error of several endpoints: that of the first one.
+#[derive(Debug)]
+struct Several {
+    source: Source,
+    others: Vec<String>,
+}
+
+impl std::fmt::Display for Several {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl std::error::Error for Several {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.source()
     }
 }
 

@@ -152,7 +152,7 @@ impl Etcd {
     ) -> Result<Answered<A>> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Relaxed);
-        let mut passing = None;
+        let (mut passing, mut silent) = (None, Vec::new());
         for tried in 0..count {
             let member = (first + tried) % count;
             let others = u32::try_from(count - 1 - tried).unwrap_or(u32::MAX);
@@ -168,8 +168,13 @@ impl Etcd {
             if !error.may_be_other_elsewhere() {
                 return Err(error);
             }
+            if error.is_silence() {
+                silent.push(self.endpoints[member].as_str().to_owned());
+            }
             if others == 0 {
-                return Err(passing.unwrap_or(error));
+                let error: Error = passing.unwrap_or(error);
+                silent.retain(|endpoint| Some(endpoint.as_str()) != error.endpoint());
+                return Err(error.with_others(silent));
             }
             passing = passing.or_else(|| error.is_passing().then_some(error));
         }

@@ -154,7 +154,7 @@ fn an_http_address_of_a_server_with_tls_is_named() {
     let Some(secured) = Secured::new(good) else { return };
     let url = format!("http://{}", secured.authority);
     let error = error_at(&secured.scene, &url);
-    assert!(error.contains(&url) && error.contains("speaks no TLS"), "{error}");
+    assert!(error.contains(&url) && error.contains("https://"), "{error}");
 }
 
 #[test]
