@@ -179,6 +179,8 @@ fn the_slot_of_a_process_is_free_soon_after_its_last_wait() {
 #[test]
 fn a_further_lock_is_watched_without_waiting_for_a_tick() {
     const LOCKS: u32 = 5;
+    /// How often the thread looks without being woken.
+    const TICK: Duration = Duration::from_secs(1);
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
@@ -196,14 +198,17 @@ fn a_further_lock_is_watched_without_waiting_for_a_tick() {
         let on = |number: u32| Intruder::on(&folder.file(&format!("l{number}")));
         // Closed at the end: a close is an event.
         let files: Vec<_> = (0..LOCKS).map(on).collect();
-        let begin = Instant::now();
-        for file in &files {
+        // The process comes to rest in between, however long that takes: its thread sleeps.
+        let late = files.iter().filter(|file| {
+            let begin = Instant::now();
             until(|| file.watchers() == 1);
+            let took = begin.elapsed();
             proc::comes_to_rest(process.pid().unsigned_abs());
             process.line().ready();
-        }
-        let took = begin.elapsed();
-        assert!(took < Duration::from_secs(u64::from(LOCKS) / 2), "a tick each: {took:?}");
+            took >= TICK / 2
+        });
+        let late = late.count();
+        assert!(late <= files.len() / 2, "{late} of {LOCKS} were noticed at a tick");
         drop(guards);
         process.ends_well();
     });
