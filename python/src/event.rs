@@ -63,7 +63,8 @@ impl Ringer {
         let is_ours = self.is_ours();
         if is_ours {
             let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
-            bells.retain(|bell| bell.strong_count() > 0);
+            // Another event may have rung it meanwhile: then it is here already.
+            bells.retain(|other| other.strong_count() > 0 && other.as_ptr() != Arc::as_ptr(bell));
             bells.push(Arc::downgrade(bell));
         }
         is_ours
@@ -75,7 +76,7 @@ impl Ringer {
 pub(crate) enum Rings {
     /// From now on. The caller looks at the event once more.
     Yes,
-    /// Another thread is setting the event or beginning to wait for it: try again.
+    /// Another thread is setting the event or beginning to wait for it, or it has rung: try again.
     NotNow,
     /// It has to be polled.
     Never,

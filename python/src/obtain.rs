@@ -134,6 +134,10 @@ impl NativeLock {
         let (mut place, mut can_take_place) = (None::<Place<'_>>, true);
         loop {
             py.check_signals()?;
+            // Before an event is told of the place: one that is set keeps what it was told of.
+            if place.is_some() && Self::is_stopped(slf)? {
+                return Ok(None);
+            }
             let last_look = Self::last_look(slf, place.as_mut())?;
             // After an event was told of the place: it may have been set before.
             if Self::is_stopped(slf)? {

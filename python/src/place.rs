@@ -65,6 +65,11 @@ impl<'a> Place<'a> {
                 self.is_due = true;
             }
             if self.bell.take_call() {
+                // A `set()` has taken the bell off the event's list. The event may be cleared by
+                // now, and set again later.
+                if let Some((_, rings)) = &mut self.event {
+                    *rings = Rings::NotNow;
+                }
                 return Ok(Attempt::TimedOut);
             }
             // A poll begins a new sleep at the end of the queue. So it needs a reason.

@@ -326,6 +326,27 @@ def test_an_exit_event_ends_a_wait_at_once_and_not_at_the_next_look(held, name, 
     assert min(times) < 0.5, times
 
 
+@needs_futex_waitv
+def test_an_event_that_was_set_and_cleared_at_once_ends_the_wait_when_it_is_set_again(held, name):
+    """The first `set()` takes the waiter off the event's list."""
+    events, threads, times = [threading.Event() for _ in range(3)], [], []
+    for event in events:
+        lock = shmlock.ShmLock(name, exit_event=event)
+        threads.append(threading.Thread(target=lock.acquire))
+        threads[-1].start()
+    time.sleep(2)  # a parameter: looks are a second apart
+    for event, thread in zip(events, threads, strict=True):
+        before = sleeps_of(thread.native_id)
+        with event._cond:  # what is left of a `set()` and a `clear()` that no look came between
+            event._cond.notify_all()
+        until(lambda thread=thread, before=before: sleeps_of(thread.native_id) > before)
+        begin = time.monotonic()
+        event.set()
+        thread.join()
+        times.append(time.monotonic() - begin)
+    assert min(times) < 0.5, times
+
+
 def test_events_that_are_built_otherwise_end_a_wait_too(held, name):
     """Such an event is told of no waiter: it is polled."""
 
