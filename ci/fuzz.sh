@@ -44,7 +44,7 @@ for target in region scribble ticket boots shell name c; do
     mkdir -p "$corpus"
     printf '\n=== %s\n' "$target"
     log=$TMPDIR/$target.log status=0
-    # Their stories are long: short inputs first would be all that they get.
+    # Their stories are long. libFuzzer begins with short inputs, and would not get beyond them.
     growth=()
     case $target in ticket | boots) growth=(-len_control=0) ;; esac
     timeout --kill-after=10 "$((seconds + 120))" "$built/$host/release/$target" \

@@ -20,8 +20,8 @@ use crate::settings::Settings;
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// The part of the request timeout for which the first contender of a handle waits for endpoints
-/// that do not show its key. Arbitrary: many times what a member takes that answers, and little
-/// beside the work of a command, which waits so long while a member is silent.
+/// that do not show its key. Arbitrary: far more than a member takes for an answer, and far less
+/// than most commands run, which wait so long while a member is silent.
 const COMPARISON: u32 = 5;
 
 /// A contender of one call.

@@ -57,7 +57,7 @@ impl Hold {
         }
     }
 
-    /// Takes a renewal in, as [`LeaseState::renew`] does.
+    /// Applies a renewal, as [`LeaseState::renew`] does.
     pub(crate) fn renew(&self, verdict: Verdict, deadline: BootInstant) {
         let mut state = self.state();
         let now = BootInstant::now();

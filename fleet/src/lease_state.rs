@@ -24,7 +24,7 @@ impl LeaseState {
         self.lost
     }
 
-    /// Takes a renewal in whose meaning is `verdict`. If it counts, the deadline moves to
+    /// Applies a renewal that was judged as `verdict`. If it counts, the deadline moves to
     /// `deadline`.
     pub(crate) fn renew(&mut self, now: BootInstant, verdict: Verdict, deadline: BootInstant) {
         match verdict {

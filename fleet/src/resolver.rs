@@ -51,7 +51,8 @@ fn look_up(
         let _ = tell.send(name.to_socket_addrs()); // the request may have ended
     })?;
     match told.recv_timeout(*timeout.after) {
-        // Without a descriptor for its files and its sockets, getaddrinfo finds no name.
+        // Without a descriptor, getaddrinfo(3) finds no name and gives no reason: a file that
+        // cannot be opened either has the reason.
         Ok(Err(error)) => Err(File::open("/dev/null").err().unwrap_or(error).into()),
         Ok(Ok(found)) => Ok(found),
         Err(RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(timeout.reason)),

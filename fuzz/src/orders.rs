@@ -17,7 +17,7 @@ pub(crate) enum Event<A> {
     Act(u8, A),
     /// A party dies where it is.
     Die(u8),
-    /// A word becomes another, whoever reads it.
+    /// A word becomes another one.
     Write(u8, u32),
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn run<'s>(stage: &'s impl Stage<'s>) {
     }
 }
 
-/// Fences at which other things happen. What they order is not for one thread to show.
+/// Fences at which other things happen. One thread cannot show what they order.
 #[derive(Clone, Copy)]
 pub(crate) struct Hook<'s>(pub(crate) &'s dyn Steps<'s>);
 

@@ -40,6 +40,7 @@ impl Bell {
 
     /// Returns `true` if it has rung for an exit event since the last call.
     pub(crate) fn take_call(&self) -> bool {
+        // Partner: `call`. Relaxed: as there.
         self.is_called.swap(false, Ordering::Relaxed)
     }
 

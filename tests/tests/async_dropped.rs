@@ -24,8 +24,8 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// The name of the thread that sleeps for tasks.
 const HELPER: &str = "shmlock-async";
 
-/// Checks that a waiter is woken which is second in the kernel's queue, after a task that is
-/// dropped in `drop_around`. That is given the future, and what releases the lock.
+/// Checks that a waiter is woken that is behind a task in the kernel's queue. `drop_around` drops
+/// the task's future, before or after it calls the function that releases the lock.
 ///
 /// No watch of the lock replaces a wake: this process can start no thread for it, and two processes
 /// seem to watch already. So after its first sleep, of a millisecond, each sleeps for an hour.

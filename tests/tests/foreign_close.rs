@@ -32,8 +32,8 @@ extern "C" fn close(fd: c_int) -> c_int {
     c_int::from(unsafe { libc::syscall(libc::SYS_close, fd) } == 0) - 1
 }
 
-/// Lets a process wait to which `prepare` has been done, and then its watch thread end. `watchers`:
-/// whether it finds the lock's file by the name, and watches it.
+/// Lets a process wait after `prepare`, until its watch thread has ended. `watchers`: 1 if that
+/// thread finds the lock's file by its name and watches it, 0 if not.
 fn the_watch_thread_calls_no_close(watchers: usize, prepare: impl Fn(&Folder) -> bool) {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);

@@ -50,7 +50,7 @@ thread_local! {
     static HANDLE: Cell<*mut Handle> = const { Cell::new(null_mut()) };
     static LOCK: Cell<*const RegionLock<'static>> = const { Cell::new(null()) };
     static TICKET: Cell<*mut TicketHandle> = const { Cell::new(null_mut()) };
-    static OWNERS: Cell<Owners> = const { Cell::new(Owners([null_mut(); 2], 1, 0)) };
+    static OWNERS: Cell<Owners> = const { Cell::new(Owners::NONE) };
     static RESULT: Cell<Option<Status>> = const { Cell::new(None) };
     static COUNTS: Cell<[u32; 2]> = const { Cell::new([0; 2]) };
 }
@@ -265,15 +265,25 @@ fn a_handler_that_leaves_the_handle_as_it_found_it_disturbs_no_call_of_a_ticket_
     assert_eq!(call(shmlock_core_ticket_try_acquire, rival), Status::Ok);
 }
 
-/// Two handles that hold the lock in turn, the number of instructions between two changes, and that
-/// of those so far.
+/// Two handles that hold the lock in turn.
 #[derive(Clone, Copy)]
-struct Owners([*mut TicketHandle; 2], usize, usize);
+struct Owners {
+    handles: [*mut TicketHandle; 2],
+    /// The instructions from one change to the next.
+    interval: usize,
+    /// The instructions so far.
+    instructions: usize,
+}
 
-/// Releases the lock, or acquires it by the next handle, after so many instructions.
+impl Owners {
+    const NONE: Self = Self { handles: [null_mut(); 2], interval: 1, instructions: 0 };
+}
+
+/// Releases the lock, or acquires it by the next handle, if an interval is over.
 fn change_owner() {
-    let Owners(handles, interval, instructions) = OWNERS.get();
-    OWNERS.set(Owners(handles, interval, instructions + 1));
+    let owners = OWNERS.get();
+    let Owners { handles, interval, instructions } = owners;
+    OWNERS.set(Owners { instructions: instructions + 1, ..owners });
     if instructions % interval == 0 {
         let change = instructions / interval;
         let handle = handles[change / 2 % 2];
@@ -292,14 +302,15 @@ fn owners_that_live_are_taken_for_no_death_while_the_lock_moves_during_a_look() 
     for interval in (first..).step_by(step).take(count) {
         let memory = Tickets::zeroed();
         let parties = [memory.party(3, 1), memory.party(3, 2)];
-        OWNERS.set(Owners([parties[0].0, parties[1].0], interval, 0));
+        let handles = [parties[0].0, parties[1].0];
+        OWNERS.set(Owners { handles, interval, instructions: 0 });
         let mut holder = None;
         interrupted(0, true, change_owner, || holder = Some(memory.inspect()));
-        let Owners(_, _, instructions) = OWNERS.get();
+        let Owners { instructions, .. } = OWNERS.get();
         let died = holder.expect("called").map(|holder| holder.owner_died);
         assert_eq!(died, Ok(false), "every {interval} of {instructions} instructions");
         longest = longest.max(instructions / interval);
     }
-    OWNERS.set(Owners([null_mut(); 2], 1, 0));
+    OWNERS.set(Owners::NONE);
     assert!(longest > 5, "the lock changed hands {longest} times");
 }

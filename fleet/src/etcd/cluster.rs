@@ -49,7 +49,7 @@ struct Named {
     endpoint: String,
 }
 
-/// The own key: what each endpoint is to show.
+/// The own key, which each endpoint has to show.
 #[derive(Clone)]
 struct Proof {
     key: Key,
@@ -69,7 +69,7 @@ impl Asking {
     }
 }
 
-/// One endpoint that is asked. Its drop says that it is not any more.
+/// One endpoint that is asked. Its drop notes the end of the question.
 struct Asked {
     etcd: Arc<Etcd>,
     index: usize,
@@ -149,7 +149,7 @@ impl Etcd {
             let mut state = self.cluster.state();
             state.other = None;
             if !state.shown.contains(&home) {
-                // It has shown no key of before: the others have to be compared with it.
+                // It has not shown an earlier key: the others have to be compared with it.
                 state.shown = BTreeSet::from([home]);
                 state.has_waited = false;
             }

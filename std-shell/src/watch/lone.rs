@@ -3,9 +3,9 @@
 //! It sleeps for one tick at a time and looks at the lock itself. So nothing is opened or started
 //! for its wait, and nothing has to be closed when its process ends.
 //!
-//! A waiter that times out re-enters the futex queue at the tail. So this ends a few ticks after the
-//! lock has changed hands for the first time: from then on the waiter has a thread, and keeps its
-//! place.
+//! A waiter that times out re-enters the futex queue at the tail. So this ends a few ticks after
+//! the lock has changed hands for the first time: from then on the waiter has a thread, and keeps
+//! its place.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,8 +1,9 @@
 //! Runs one party of a ticket lock, in a process of its own.
 //!
 //! Usage: `party MEMORY NUMBER VISITS`; it makes fewer if the time is over before. With 0 `VISITS`
-//! it goes on until it is killed. `party MEMORY NUMBER die` acquires the lock, says so, and waits inside for its death. With `uncached`
-//! as a fourth word, it opens the lock as the uncached memory of a device.
+//! it goes on until it is killed. `party MEMORY NUMBER die` acquires the lock, says so, and waits
+//! inside for its death. With `uncached` as a fourth word, it opens the lock as the uncached memory
+//! of a device.
 
 #![allow(unsafe_code, reason = "the caller of a lock in mapped memory promises what it is")]
 

@@ -1,20 +1,23 @@
 //! Runs calls of all parties on one ticket lock, and checks the result of each.
 //!
-//! A line is *clean* as long as its words are those that its party and its supervisor stored. Of
-//! two parties with clean lines never both hold the lock, whatever all other bytes are: PROTOCOL.md,
+//! A line is *clean* as long as its words are those that its party and its supervisor stored. Two
+//! parties with clean lines never both hold the lock, whatever all other bytes are: PROTOCOL.md,
 //! section 20.
+
+mod dead;
+mod stage;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::{ManuallyDrop, forget};
 use std::num::NonZeroU16;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_core::contend::Liveness;
-use shmlock_core::{Error, Holder, Record, TicketGuard, TicketLock, TicketRegion, Token, Word};
+use shmlock_core::{Error, Holder, Record, TicketGuard, TicketLock, TicketRegion, Word};
 
 use super::act::{Act, Proof};
 use crate::memory::Memory;
-use crate::orders::{self, Event, Hook, Patient, Script, Stage, Steps, Waiting};
+use crate::orders::{self, Event, Hook, Patient, Script, Stage, Waiting};
+use dead::Dead;
 
 type Lock<'s, const N: usize> = TicketLock<'s, N, Hook<'s>>;
 type Guard<'s, const N: usize> = TicketGuard<'s, 's, N, Hook<'s>>;
@@ -384,108 +387,6 @@ impl<'s, const N: usize> Parties<'s, N> {
     }
 }
 
-impl<'s, const N: usize> Stage<'s> for Parties<'s, N> {
-    type Act = Act;
-
-    fn script(&self) -> &Script<'s, Act> {
-        &self.script
-    }
-
-    fn parties(&self) -> usize {
-        N
-    }
-
-    fn words(&self) -> Vec<u32> {
-        self.memory.copy()
-    }
-
-    fn set_words(&self, words: &[u32]) {
-        for (word, &value) in self.memory.words().iter().zip(words) {
-            word.store(value, Relaxed);
-        }
-    }
-
-    fn act(&'s self, party: usize, act: &Act) {
-        let (before, happened) = (self.words(), self.script.happened());
-        self.perform(party, *act);
-        if self.script.is_dying() || self.script.happened() != happened {
-            return;
-        }
-        for (index, (before, after)) in before.iter().zip(self.words()).enumerate() {
-            assert!(*before == after || Self::may_write(party, *act, index), "{index}: {act:?}");
-        }
-    }
-
-    fn disturb(&self, party: usize) {
-        let known = &self.known[party];
-        let Some(lock) = self.lives[party][known.life.get()].get() else { return };
-        if !known.in_call.get() {
-            return;
-        }
-        let before = self.words();
-        assert_eq!(lock.try_lock().map(drop), Err(Error::InUse));
-        assert_eq!(lock.release(), Err(Error::InUse));
-        assert_eq!(lock.recover(), Err(Error::InUse));
-        assert_eq!(lock.declare_consistent(), Err(Error::InUse));
-        assert!(!lock.is_held() && lock.fencing_token().is_none());
-        assert_eq!(before, self.words());
-    }
-
-    fn write(&self, at: usize, value: u32) {
-        let index = at % self.memory.words().len();
-        if self.memory.words()[index].swap(value, Relaxed) == value {
-            return;
-        }
-        match index.checked_sub(32) {
-            None => self.shared_clean.set(false),
-            Some(at) if [CHOOSING, NUMBER, SECTION, LIFE, BURIED].contains(&(at % 16)) => {
-                self.known[at / 16].is_clean.set(false);
-            }
-            Some(_) => {} // reserved
-        }
-    }
-
-    fn die(&self, party: usize) {
-        let known = &self.known[party];
-        if known.is_dead.replace(true) {
-            return;
-        }
-        known.in_call.set(false);
-        self.guards.borrow_mut().retain(|&(of, _)| of != party);
-        // INSIDE may be of an earlier life: then it is the same word, for a new life changes it.
-        let section = self.word(party, SECTION);
-        if section & 1 == 1 && known.died_with.replace(Some(section)) != Some(section) {
-            self.undeclared.set(true);
-        }
-    }
-}
-
 fn number(party: usize) -> NonZeroU16 {
     u16::try_from(party + 1).ok().and_then(NonZeroU16::new).expect("1 to 8")
-}
-
-/// Proof of death, which need hold for one instant only.
-struct Dead<'s, const N: usize> {
-    parties: &'s Parties<'s, N>,
-    proof: Proof,
-    /// All parties are dead but this one.
-    but: Option<usize>,
-}
-
-impl<const N: usize> Liveness for Dead<'_, N> {
-    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
-        let party = owner.get() as usize - 1;
-        let known = &self.parties.known[party];
-        let dead = match (self.but, self.proof) {
-            (Some(living), _) => party != living,
-            (None, Proof::None) => false,
-            (None, Proof::True) => known.is_dead.get(),
-            (None, Proof::Lies) => known.is_dead.get() || !known.is_clean.get(),
-        };
-        if !dead {
-            return None;
-        }
-        self.parties.step(); // it may come back before the proof is used
-        Some(act())
-    }
 }
