@@ -199,8 +199,8 @@ fn a_callers_own_proof_passes_the_party_that_it_names_and_no_other() {
     }
     dies_inside(&memory);
     assert_eq!(three.take_over(1), Status::Busy);
-    for nobody in [0, 4, 65_537] {
-        assert_eq!(three.take_over(nobody), Status::BadParty);
+    for no_party in [0, 4, 65_537] {
+        assert_eq!(three.take_over(no_party), Status::BadParty);
     }
     assert_eq!(memory.inspect().map(|holder| holder.token), Ok(2));
     assert_eq!(three.take_over(2), Status::OwnerDied);
@@ -239,7 +239,7 @@ fn garbage_outside_two_lines_gives_a_bounded_wait_and_never_two_owners() {
             _ => drawn.rotate_left(7),
         }
     };
-    let mut entered = 0;
+    let mut asked_in_all = 0;
     for _ in 0..if cfg!(miri) { 2 } else { 2_000 } {
         let memory = Tickets::zeroed();
         let (mut one, mut two) = (memory.party(3, 1), memory.party(3, 2));
@@ -257,7 +257,7 @@ fn garbage_outside_two_lines_gives_a_bounded_wait_and_never_two_owners() {
         assert_eq!(one.call(shmlock_core_ticket_release), Status::Ok);
         assert!(matches!(two.take_over(3), Status::Ok | Status::OwnerDied));
         assert_eq!(one.take_over(3), Status::Busy);
-        entered += asked;
+        asked_in_all += asked;
     }
-    assert!(entered > 0, "the garbage of party 3 was never in the way");
+    assert!(asked_in_all > 0, "the garbage of party 3 was never in the way");
 }
