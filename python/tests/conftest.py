@@ -12,9 +12,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
+
+import shmlock
 
 #: How long one test may take, in seconds. It is a hang long before.
 PATIENCE = 120
@@ -94,6 +97,15 @@ class Child:
 
 
 @pytest.fixture
+def held(name):
+    """A lock that another object of this thread holds."""
+    owner = shmlock.ShmLock(name)
+    assert owner.acquire()
+    yield owner
+    owner.release(force=True)
+
+
+@pytest.fixture
 def child():
     """Starts children, and kills those that are left."""
     children = []
@@ -126,6 +138,15 @@ def has_futex_waitv():
 needs_futex_waitv = pytest.mark.skipif(
     not has_futex_waitv(), reason="without futex_waitv(2), waiters poll"
 )
+
+
+def in_a_thread(function):
+    """Runs a function in a thread, and returns its result."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
 
 
 def until(condition):

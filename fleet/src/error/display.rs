@@ -156,7 +156,7 @@ impl Error {
     }
 }
 
-/// Writes the error of two endpoints of two clusters, the first one before.
+/// Writes the error of two endpoints of two clusters. The handle has used `first` before `other`.
 fn write_of_two(
     f: &mut fmt::Formatter<'_>,
     [first, other]: [&str; 2],
