@@ -35,7 +35,7 @@ class ExitEventMock(_native.Ringer):
         self._set = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Makes a copy another event, in the same state."""
+        """Returns how to make a copy: another event, in the same state."""
         return type(self), (), {"_set": self._set}
 
     def is_set(self) -> bool:
