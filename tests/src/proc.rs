@@ -1,7 +1,7 @@
 //! Reads the state of processes from /proc, proc(5).
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use crate::limits::until;
@@ -46,6 +46,19 @@ pub fn comes_to_rest(pid: u32) {
         // In this order: a thread that went to sleep before its state was read is counted.
         !works(pid) && sleeps_of_all_threads(pid) == before
     });
+}
+
+/// Checks that its threads together wake once a second at most while nothing happens to it, in a
+/// window of this length. One more wake-up may be at an end of the window, and as many again for
+/// what else the system may do to a thread. The window is longer on a busy machine.
+///
+/// # Panics
+/// If it wakes more often.
+pub fn wakes_once_a_second(pid: u32, window: Duration) {
+    let (begin, before) = (Instant::now(), sleeps_of_all_threads(pid));
+    thread::sleep(window); // the window
+    let (sleeps, took) = (sleeps_of_all_threads(pid) - before, begin.elapsed());
+    assert!(sleeps <= 2 * (took.as_secs() + 1), "{sleeps} in {took:?}");
 }
 
 /// Returns `true` if one of its threads runs, or waits for a processor, or for memory or a disk.

@@ -13,9 +13,6 @@ const HERE: &str = "a lock";
 const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than a waiter does without a thread once the lock has changed hands.
 const WINDOW: Duration = Duration::from_secs(7);
-/// As in `waiting_at_rest.rs`: a wake-up a second, one more at an end of the window, and as many
-/// again for what else the system may do to a thread.
-const SLEEPS_AT_REST: u64 = 16;
 
 fn open(folder: &Folder, interval: Duration) -> ShmLock {
     folder.lock("l").poll_interval(interval).open().expect(HERE)
@@ -140,11 +137,8 @@ fn while_the_lock_stands_still_a_waiter_wakes_once_a_second_and_has_no_thread() 
         let watchers = watchers(&folder, &file);
         let third = waiter(&folder, Duration::from_millis(50));
         falls_asleep(&third);
-        let before = proc::sleeps_of_all_threads(pid(&third));
-        thread::sleep(WINDOW); // the window
+        proc::wakes_once_a_second(pid(&third), WINDOW);
         assert!(!proc::has_watch_thread(pid(&third)));
-        let sleeps = proc::sleeps_of_all_threads(pid(&third)) - before;
-        assert!(sleeps <= SLEEPS_AT_REST, "{sleeps} in {WINDOW:?}");
         drop(guard);
         all_end_well(watchers);
         third.ends_well();
