@@ -134,7 +134,7 @@ impl NativeLock {
         let (mut place, mut can_take_place) = (None::<Place<'_>>, true);
         loop {
             py.check_signals()?;
-            // Before an event is told of the place: one that is set keeps what it was told of.
+            // Before an event is told of the place: a set event would keep it in its list.
             if place.is_some() && Self::is_stopped(slf)? {
                 return Ok(None);
             }

@@ -94,10 +94,10 @@ impl Tickets {
         visits.store(visits.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Returns `true` if the parties are to end: the time since `begin` is over, or was for another
-    /// party.
+    /// Tells the parties to end if the time since `begin` is over. Returns `true` if they are to end:
+    /// it was over for this party, or for another.
     #[must_use]
-    pub fn is_over(&self, begin: Instant) -> bool {
+    pub fn end_in_time(&self, begin: Instant) -> bool {
         // Partner: the same of others. Relaxed: it orders nothing.
         if begin.elapsed() >= TIME {
             self.over.store(1, Relaxed);

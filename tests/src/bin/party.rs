@@ -52,7 +52,7 @@ fn run(tickets: &Tickets, lock: &TicketLock<'_, PARTIES, impl Fence>, visits: &s
     loop {
         tickets.visit(lock, &mut AssumeAlive);
         visited += 1;
-        if visits != 0 && (visited >= visits || tickets.is_over(begin)) {
+        if visits != 0 && (visited >= visits || tickets.end_in_time(begin)) {
             break;
         }
     }
