@@ -134,7 +134,7 @@ fn two_processes_lose_no_count_under_a_ticket_lock_in_uncached_memory() {
     let begin = Instant::now();
     for _ in 0..visits {
         tickets.visit(&lock, &mut AssumeAlive);
-        if tickets.is_over(begin) {
+        if tickets.end_in_time(begin) {
             break;
         }
     }
