@@ -13,7 +13,8 @@ use crate::watch::naps::Storm;
 use crate::watch::watched::{Cover, Watched};
 
 /// How often the thread takes a look at everything, and removes idle files. It bounds the time for
-/// which a death stays unnoticed if no process watches.
+/// which a death stays unnoticed if no process watches; so does the poll interval, if that is
+/// longer.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// Runs until no file is registered.
