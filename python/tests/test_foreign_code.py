@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -175,12 +176,18 @@ ENDING = """
 """
 
 
+#: Python 3.10 itself may end by SIGSEGV if daemon threads run, in its function `take_gil`. It does
+#: with a `threading.Lock` as well (https://github.com/python/cpython/issues/110052).
+GOOD_ENDS = {0, -signal.SIGSEGV} if sys.version_info < (3, 11) else {0}
+
+
 @pytest.mark.parametrize("form", ["plain", "event", "logger", "timeout"])
 def test_daemon_threads_in_a_call_do_not_abort_the_end_of_the_interpreter(name, form):
     for _ in range(6):
         command = [sys.executable, "-c", textwrap.dedent(ENDING), name, form]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode in GOOD_ENDS, done.stderr
+        assert not done.stderr
     for number in range(3):  # a thread may have kept it until the process was gone
         lock = shmlock.ShmLock(f"{name}-{number}")
         assert lock.acquire(timeout=30)
