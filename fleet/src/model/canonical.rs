@@ -12,8 +12,8 @@
 
 use super::flaw::Flaw;
 use super::scope::Scope;
-use super::server::{ENDED, KEYS, Key, LEASES, Watch};
-use super::world::{Answer, Contender, Keep, Phase, Stray, World, is_too_old};
+use super::server::{Answer, ENDED, KEYS, Key, LEASES, Watch};
+use super::world::{Contender, Keep, Phase, Stray, World, is_too_old};
 
 /// Returns the form.
 pub(super) fn of(mut world: World, scope: &Scope) -> World {

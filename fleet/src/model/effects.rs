@@ -2,8 +2,8 @@
 //! election makes their answers stale.
 
 use super::scope::Breach;
-use super::server::{ENDED, KEYS, Key};
-use super::world::{Answer, Keep, World};
+use super::server::{Answer, ENDED, KEYS, Key};
+use super::world::{Keep, World};
 
 impl World {
     /// Ends a lease with its keys.

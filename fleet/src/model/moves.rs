@@ -20,8 +20,9 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope, TICK};
+use super::server::Answer;
 use super::steps::{Withdrawal, fencing_token, is_within_range};
-use super::world::{Answer, CONTENDERS, Keep, Phase, Stray, WRITES, World};
+use super::world::{CONTENDERS, Keep, Phase, Stray, WRITES, World};
 
 /// The states that follow.
 struct Next<'a> {

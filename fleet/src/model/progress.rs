@@ -6,9 +6,9 @@
 
 use super::canonical;
 use super::scope::{Breach, Scope};
-use super::server::LEASES;
+use super::server::{Answer, LEASES};
 use super::steps::Withdrawal;
-use super::world::{Answer, CONTENDERS, Keep, Phase, World};
+use super::world::{CONTENDERS, Keep, Phase, World};
 
 /// How many steps the main threads have within a tick. More are never needed, but for a flaw.
 const STEPS: usize = 40;

@@ -2,7 +2,6 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
-use super::world::Answer;
 use crate::protocol::{Place, place, watch_after};
 
 /// The most leases that are known at once.
@@ -40,6 +39,25 @@ pub(super) type Seat = Place<()>;
 /// The store's revision at each reading, for the product's code. It counts on from there, wherever
 /// it stands.
 const REVISION: i64 = 1_000;
+
+/// The answer that the main thread of a contender has not seen yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Answer {
+    None,
+    /// To a request for a lease, that was sent `age` units ago.
+    Granted {
+        lease: u8,
+        age: u16,
+    },
+    /// To a put or a reading. `watch` is what a waiter is going to watch after it; `stands` says
+    /// whether the key that was created at `token` was there.
+    Read {
+        token: u8,
+        seat: Seat,
+        stands: bool,
+        watch: Watch,
+    },
+}
 
 /// A watch from a reading on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

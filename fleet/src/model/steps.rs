@@ -2,8 +2,8 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
-use super::server::{ENDED, KEYS, Seat, Watch};
-use super::world::{Answer, Contender, Keep, Phase, World, deadline};
+use super::server::{Answer, ENDED, KEYS, Seat, Watch};
+use super::world::{Contender, Keep, Phase, World, deadline};
 use crate::lease_state::LeaseState;
 use crate::protocol::{Next, Renewal, Verdict, from_own, judge, next, own_revision};
 

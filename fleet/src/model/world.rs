@@ -5,7 +5,7 @@
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
-use super::server::{Seat, Server, Store, Watch};
+use super::server::{Answer, Server, Store, Watch};
 use crate::clock::BootInstant;
 use crate::lease_state::LeaseState;
 use crate::loss::Loss;
@@ -31,25 +31,6 @@ pub(super) enum Phase {
     HasLease,
     Queued,
     Critical,
-}
-
-/// The answer that the main thread of a contender has not seen yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Answer {
-    None,
-    /// To a request for a lease, that was sent `age` units ago.
-    Granted {
-        lease: u8,
-        age: u16,
-    },
-    /// To a put or a reading. `watch` is what a waiter is going to watch after it; `stands` says
-    /// whether the key that was created at `token` was there.
-    Read {
-        token: u8,
-        seat: Seat,
-        stands: bool,
-        watch: Watch,
-    },
 }
 
 /// What the keeper waits for.
