@@ -10,7 +10,7 @@ use shmlock_core::fence::FullSystem;
 use crate::proof::{IsDeadFn, Proof};
 use crate::status::Status;
 use crate::ticket::party;
-use crate::ticket_handle::Place;
+use crate::ticket_handle::{Place, by_parties};
 
 /// Buries a party of the ticket lock of `N` parties at a place.
 ///
@@ -61,16 +61,7 @@ pub unsafe extern "C" fn shmlock_core_ticket_bury(
     let bury = || {
         let is_dead = is_dead.ok_or(Status::Null)?;
         let party = self::party(party)?;
-        let bury = match parties {
-            2 => bury_in::<2>,
-            3 => bury_in::<3>,
-            4 => bury_in::<4>,
-            5 => bury_in::<5>,
-            6 => bury_in::<6>,
-            7 => bury_in::<7>,
-            8 => bury_in::<8>,
-            _ => return Err(Status::BadParties),
-        };
+        let bury = by_parties!(parties, bury_in);
         // SAFETY: guaranteed by the caller.
         unsafe { bury(Place { address, len }, party, Proof::by(is_dead, context)) }
     };

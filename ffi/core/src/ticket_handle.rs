@@ -58,6 +58,24 @@ macro_rules! of_each {
 }
 pub(crate) use of_each;
 
+/// Chooses a function by the number of parties, which is its parameter. Returns
+/// [`Status::BadParties`] as an error from the function around it.
+macro_rules! by_parties {
+    ($parties:expr, $function:ident) => {
+        match $parties {
+            2 => $function::<2>,
+            3 => $function::<3>,
+            4 => $function::<4>,
+            5 => $function::<5>,
+            6 => $function::<6>,
+            7 => $function::<7>,
+            8 => $function::<8>,
+            _ => return Err(Status::BadParties),
+        }
+    };
+}
+pub(crate) use by_parties;
+
 /// The memory of a ticket lock, as C names it.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {

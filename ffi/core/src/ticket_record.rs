@@ -8,7 +8,7 @@ use crate::pointer::{checked, write};
 use crate::record::{Holder, Record, read_record};
 use crate::status::Status;
 use crate::ticket::with;
-use crate::ticket_handle::{Place, TicketHandle, Tickets, of_each};
+use crate::ticket_handle::{Place, TicketHandle, Tickets, by_parties, of_each};
 
 /// What a ticket lock says: its holder, its recoveries, and whether an owner died.
 type Found = (Option<shmlock_core::record::Holder>, u32, bool);
@@ -54,16 +54,7 @@ pub unsafe extern "C" fn shmlock_core_ticket_inspect(
 ) -> Status {
     let inspect = || {
         checked(holder)?;
-        let look = match parties {
-            2 => look::<2>,
-            3 => look::<3>,
-            4 => look::<4>,
-            5 => look::<5>,
-            6 => look::<6>,
-            7 => look::<7>,
-            8 => look::<8>,
-            _ => return Err(Status::BadParties),
-        };
+        let look = by_parties!(parties, look);
         // SAFETY: guaranteed by the caller.
         let found = unsafe { look(Place { address: address.cast_mut(), len }) }?;
         // Once, not for each number of parties: the record is long.
