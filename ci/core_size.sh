@@ -10,7 +10,8 @@
 #
 # Instructions: executed from the first one of a function around the call until its caller
 # continues, in an emulator that logs each (cross-tests/bare/src/cost.rs). The hundredth call
-# counts. opt-level 3 is cargo's release profile; opt-level "s" is with fat LTO.
+# counts. opt-level "s" is with fat LTO, opt-level 3 without. Both have one codegen unit: with
+# several, their order depends on the path of the tree, and the numbers with it.
 #
 # Compilers differ, so numbers are compared for one compiler version only.
 set -euo pipefail
@@ -120,6 +121,7 @@ note_sizes() {
 # count NAME TARGET MACHINE FEATURE QEMU...: counts the pairs, in both builds.
 count() {
     local level program kind counts
+    export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
     for level in 3 s; do
         export CARGO_PROFILE_RELEASE_OPT_LEVEL=$level CARGO_PROFILE_RELEASE_LTO=false
         [ $level != s ] || CARGO_PROFILE_RELEASE_LTO=fat
@@ -139,7 +141,7 @@ count() {
             echo "$1, $kind, opt-level $level: $counts"
         done
     done
-    unset CARGO_PROFILE_RELEASE_{OPT_LEVEL,LTO}
+    unset CARGO_PROFILE_RELEASE_{OPT_LEVEL,LTO,CODEGEN_UNITS}
 }
 
 entry() { sed -n "s/^$1 //p" $file; }
