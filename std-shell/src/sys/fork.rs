@@ -43,13 +43,17 @@ impl ProcessGeneration {
         let present = present().unwrap_or_else(choose_present);
         // Partner: the kernel's wipe, or `wipe`, before any code of the child runs. Relaxed: one
         // number.
-        if present.load(Relaxed) == 0 {
-            let next = LAST.fetch_add(1, Relaxed).wrapping_add(1).max(1);
-            // Partner: the same swap by another thread that opens its first handle. Either number
-            // is right.
-            let _ = present.compare_exchange(0, next, Relaxed, Relaxed);
-        }
-        Self { present, generation: present.load(Relaxed) }
+        let generation = match present.load(Relaxed) {
+            0 => {
+                let next = LAST.fetch_add(1, Relaxed).wrapping_add(1).max(1);
+                // Partner: the same swap by another thread that opens its first handle. Either
+                // number is right.
+                present.compare_exchange(0, next, Relaxed, Relaxed).err().unwrap_or(next)
+            }
+            known => known,
+        };
+        // Not read again: a signal handler may have forked, and the number of the child is 0.
+        Self { present, generation }
     }
 
     /// Returns `true` if the running process made this value. Async-signal-safe; one load.
