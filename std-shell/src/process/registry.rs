@@ -35,6 +35,42 @@ const CLAIMED: u32 = 1;
 /// other threads while these release their locks.
 const LIVE: u32 = 2;
 
+/// The state of a slot: in the low half one of the above; in the high half the generation of the
+/// process that claimed it (`sys/fork.rs`), 0 at first. A forked child finds its parent's slots
+/// here.
+///
+/// One word, because two threads of a child may claim a slot of the parent at the same time. Once
+/// one of them has it, the parent's state does not come back, so the other's exchange fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State(u64);
+
+impl State {
+    const fn new(generation: u32, stage: u32) -> Self {
+        Self((generation as u64) << 32 | stage as u64)
+    }
+
+    const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    const fn stage(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Returns `true` if the slot has a handle of the process with this generation.
+    const fn is_live_in(self, generation: u32) -> bool {
+        self.stage() >= LIVE && self.generation() == generation
+    }
+
+    /// Returns `true` if the process with this generation may claim the slot. Another process's
+    /// handle is not used in this one. A slot that was CLAIMED at the fork may still be written to:
+    /// by the child's first thread, once the signal handler that forked has returned.
+    const fn may_be_claimed_in(self, generation: u32) -> bool {
+        self.stage() == FREE || self.stage() >= LIVE && self.generation() != generation
+    }
+}
+
 static HEAD: Link = Link::new();
 
 /// A slot near the end, from which the end is found; or none.
@@ -50,9 +86,8 @@ static FULL: AtomicU32 = AtomicU32::new(0);
 /// One open handle.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    state: AtomicU32,
-    /// The process generation (`sys/fork.rs`): a forked child finds its parent's slots here.
-    generation: AtomicU32,
+    /// A [`State`].
+    state: AtomicU64,
     /// The owner word of the handle. Valid while the state is at least LIVE.
     word: AtomicPtr<AtomicU32>,
     token: AtomicU32,
@@ -119,7 +154,7 @@ impl Registration {
     /// slot may belong to another handle.
     pub(crate) fn retire(&self) {
         if self.generation == fork::present_generation() && !self.retired.replace(true) {
-            self.slot.retire();
+            self.slot.retire(self.generation);
         }
     }
 }
@@ -141,9 +176,9 @@ pub(crate) struct Entry<'a> {
 
 /// Adds a handle to the list. The word stays valid until the registration is dropped or retired.
 pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
-    let slot = claim_free().unwrap_or_else(append);
+    let generation = entry.generation;
+    let slot = claim_free(generation).unwrap_or_else(|| append(generation));
     let (device, inode) = entry.identity.numbers();
-    slot.generation.store(entry.generation, Relaxed);
     slot.word.store(std::ptr::from_ref(entry.word).cast_mut(), Relaxed);
     slot.token.store(entry.token.get(), Relaxed);
     slot.full_system.store(u32::from(entry.fence == FenceScope::FullSystem), Relaxed);
@@ -151,19 +186,20 @@ pub(crate) fn enter(entry: &Entry<'_>) -> Registration {
     slot.inode.store(inode, Relaxed);
     slot.thread_id.store(0, Relaxed);
     slot.thread_number.store(0, Relaxed);
-    slot.state.store(LIVE, Release); // pairs with `pin` and `is_held_by`: the stores above
-    Registration { slot, generation: entry.generation, retired: Cell::new(false) }
+    // Pairs with `pin` and `is_held_by`: the stores above.
+    slot.state.store(State::new(generation, LIVE).0, Release);
+    Registration { slot, generation, retired: Cell::new(false) }
 }
 
-/// Claims a free slot; `None` if there is none.
-fn claim_free() -> Option<&'static Slot> {
+/// Claims a free slot for a handle with the generation `birth`; `None` if there is none.
+fn claim_free(birth: u32) -> Option<&'static Slot> {
     let generation = fork::present_generation();
     // Partner: the stores below and in `retire`. Relaxed: a hint. If it is wrong, a slot too many
     // is appended.
     if FULL.load(Relaxed) == generation && generation != 0 {
         return None;
     }
-    let Some(slot) = from(LIKELY.get()).chain(slots()).find(|slot| slot.claim()) else {
+    let Some(slot) = from(LIKELY.get()).chain(slots()).find(|slot| slot.claim(birth)) else {
         FULL.store(generation, Relaxed); // partner: as above
         return None;
     };
@@ -181,11 +217,10 @@ fn from(slot: Option<&'static Slot>) -> impl Iterator<Item = &'static Slot> {
     std::iter::successors(slot, |slot| slot.next.get())
 }
 
-/// Appends a claimed slot to the list.
-fn append() -> &'static Slot {
+/// Appends a slot to the list, claimed for a handle with the generation `birth`.
+fn append(birth: u32) -> &'static Slot {
     let slot: &'static Slot = Box::leak(Box::new(Slot {
-        state: AtomicU32::new(CLAIMED),
-        generation: AtomicU32::new(0),
+        state: AtomicU64::new(State::new(birth, CLAIMED).0),
         word: AtomicPtr::new(std::ptr::null_mut()),
         token: AtomicU32::new(0),
         full_system: AtomicU32::new(0),
@@ -204,16 +239,20 @@ fn append() -> &'static Slot {
 }
 
 impl Slot {
-    /// Claims the slot for a new handle; returns `true` if it was free.
-    fn claim(&self) -> bool {
-        // A slot of another generation belongs to our parent, which does not use it in this
-        // process: it is free here. Pairs with `retire`.
-        let state = self.state.load(Acquire);
-        let abandoned = state != FREE
-            && self.generation.load(Relaxed) != fork::present_generation()
-            && state != CLAIMED;
-        (state == FREE || abandoned)
-            && self.state.compare_exchange(state, CLAIMED, Acquire, Relaxed).is_ok()
+    /// Claims the slot for a handle with the generation `birth`; returns `true` if it was free.
+    fn claim(&self, birth: u32) -> bool {
+        // Pairs with `retire`.
+        let state = State(self.state.load(Acquire));
+        // Read after the state, and not `birth`: a signal handler may have forked, and this is the
+        // child, which may have handles already.
+        state.may_be_claimed_in(fork::present_generation())
+            && self.replace(state, State::new(birth, CLAIMED))
+    }
+
+    /// Replaces the state, if it is `old`.
+    fn replace(&self, old: State, new: State) -> bool {
+        // Pairs with `enter`, with the end of the loop in `for_each`, and with itself.
+        self.state.compare_exchange(old.0, new.0, AcqRel, Relaxed).is_ok()
     }
 
     /// Stores that this thread is about to acquire the lock through this handle.
@@ -224,30 +263,28 @@ impl Slot {
         self.thread_number.store(thread.number, Relaxed); // partner: as above
     }
 
-    /// Returns `true` if the handle belongs to this process, not to its parent.
-    fn is_ours(&self) -> bool {
-        // Partner: `enter`. Relaxed: the callers that act on it have acquired the state.
-        self.generation.load(Relaxed) == fork::present_generation()
+    /// Keeps the region of the handle mapped until [`unpin`](Self::unpin). Returns `false` if the
+    /// slot has no open handle of the process with this generation.
+    fn pin(&self, generation: u32) -> bool {
+        // Pairs with `enter` (the whole slot is visible); makes `retire` wait.
+        let pinned = |state| State(state).is_live_in(generation).then(|| state + 1);
+        self.state.fetch_update(Acquire, Relaxed, pinned).is_ok()
     }
 
-    /// Keeps the region of the handle mapped until the state is decremented. Returns `false` if
-    /// the slot has no open handle.
-    fn pin(&self) -> bool {
-        // Only in our own generation: another's slot may be claimed at any moment, whatever its
-        // count. Pairs with `enter` (the whole slot is visible); makes `retire` wait.
-        self.is_ours()
-            && self
-                .state
-                .fetch_update(Acquire, Relaxed, |state| (state >= LIVE).then(|| state + 1))
-                .is_ok()
+    /// Ends a pin. Does nothing in a child that a signal handler has forked since, if another
+    /// handle has the slot there.
+    fn unpin(&self, generation: u32) {
+        // Pairs with `retire`: the word is not read any more.
+        let unpinned = |state| State(state).is_live_in(generation).then(|| state - 1);
+        let _ = self.state.fetch_update(Release, Relaxed, unpinned);
     }
 
-    /// Removes the handle before its region is unmapped. Waits for threads that have the slot
-    /// pinned.
-    fn retire(&'static self) {
-        // Pairs with the end of the loop in `for_each`: no thread reads the word any more.
-        while self.state.compare_exchange(LIVE, CLAIMED, AcqRel, Relaxed).is_err() {
-            if !self.is_ours() {
+    /// Removes the handle with this generation before its region is unmapped. Waits for threads
+    /// that have the slot pinned.
+    fn retire(&'static self, generation: u32) {
+        // Makes `pin` fail, and waits for `unpin`: no thread reads the word any more.
+        while !self.replace(State::new(generation, LIVE), State::new(generation, CLAIMED)) {
+            if fork::present_generation() != generation {
                 // A forked child: the handle is the parent's, and the thread that pinned it does
                 // not exist here.
                 return;
@@ -255,7 +292,7 @@ impl Slot {
             std::thread::yield_now();
         }
         self.word.store(std::ptr::null_mut(), Relaxed);
-        self.state.store(FREE, Release); // pairs with `claim`
+        self.state.store(State::new(generation, FREE).0, Release); // pairs with `claim`
         LIKELY.point_to(Some(self));
         FULL.store(0, Relaxed); // partner: `claim_free`
     }
@@ -263,8 +300,7 @@ impl Slot {
     /// Returns `true` if the slot is of the handle `owner` on this file, last used by this thread.
     fn is_held_by(&self, owner: Token, identity: FileId, thread: Thread) -> bool {
         // Pairs with `enter`. A slot that is reused meanwhile has another token.
-        self.state.load(Acquire) >= LIVE
-            && self.is_ours()
+        State(self.state.load(Acquire)).is_live_in(fork::present_generation())
             && self.token.load(Relaxed) == owner.get()
             && self.thread_number.load(Relaxed) == thread.number
             && (self.device.load(Relaxed), self.inode.load(Relaxed)) == identity.numbers()
@@ -292,8 +328,10 @@ pub(crate) struct Pinned {
 /// Calls `visit` for each open handle of this process, with a word that is valid during the call.
 /// Skips a handle that is being added or removed. Async-signal-safe if `visit` is.
 pub(crate) fn for_each(mut visit: impl FnMut(&Pinned)) {
+    // Only in our own generation: another's slot may be claimed at any moment.
+    let generation = fork::present_generation();
     for slot in slots() {
-        if !slot.pin() {
+        if !slot.pin(generation) {
             continue;
         }
         if let Some(token) = Token::living(slot.token.load(Relaxed)) {
@@ -309,6 +347,30 @@ pub(crate) fn for_each(mut visit: impl FnMut(&Pinned)) {
                 thread_number: slot.thread_number.load(Relaxed),
             });
         }
-        slot.state.fetch_sub(1, Release); // pairs with `retire`: the word is not read any more
+        slot.unpin(generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLAIMED, FREE, LIVE, State};
+
+    #[test]
+    fn a_process_claims_what_is_free_or_of_another_process_unless_that_is_claimed() {
+        for (generation, stage, may_be_claimed) in [
+            (1, FREE, true),
+            (2, FREE, true),
+            (1, CLAIMED, false),
+            (2, CLAIMED, false),
+            (1, LIVE, true),
+            (2, LIVE, false),
+            (1, LIVE + 1, true),
+            (2, LIVE + 1, false),
+        ] {
+            let state = State::new(generation, stage);
+            assert_eq!((state.generation(), state.stage()), (generation, stage));
+            assert_eq!(state.may_be_claimed_in(2), may_be_claimed, "{state:?}");
+            assert_eq!(state.is_live_in(2), generation == 2 && stage >= LIVE, "{state:?}");
+        }
     }
 }
