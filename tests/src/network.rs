@@ -74,23 +74,25 @@ impl Gate {
 }
 
 /// Serves `listener` by connections to `target`. `gates` names the gates of a connection, to the
-/// target and back, by the address from which it comes.
+/// target and back, by its two addresses: that from which it comes, and that to which it goes.
 ///
 /// # Panics
 /// In a thread of its own, if the listener fails.
 pub fn carry(
     listener: TcpListener,
     target: SocketAddr,
-    gates: impl Fn(SocketAddr) -> (Gate, Gate) + Send + Sync + 'static,
+    gates: impl Fn(SocketAddr, SocketAddr) -> (Gate, Gate) + Send + Sync + 'static,
 ) {
     let gates = Arc::new(gates);
     thread::spawn(move || {
         for near in listener.incoming() {
             let near = near.expect("a connection");
-            let Ok(peer) = near.peer_addr() else { continue }; // it has ended already
+            let (Ok(peer), Ok(own)) = (near.peer_addr(), near.local_addr()) else {
+                continue; // it has ended already
+            };
             let gates = Arc::clone(&gates);
             thread::spawn(move || {
-                let (there, back) = gates(peer);
+                let (there, back) = gates(peer, own);
                 there.pass();
                 // No server: the connection ends, as one that is refused.
                 let Ok(far) = TcpStream::connect(target) else { return };
@@ -143,7 +145,7 @@ impl Way {
         let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
         let way = Self { endpoint, requests: Gate::default(), answers: Gate::default() };
         let gates = (way.requests.clone(), way.answers.clone());
-        carry(listener, target, move |_| gates.clone());
+        carry(listener, target, move |_, _| gates.clone());
         way
     }
 
@@ -229,9 +231,9 @@ impl Network {
     /// Carries the connections of the others to this member.
     pub(crate) fn serve(self: &Arc<Self>, member: usize, at: &str, target: SocketAddr) {
         let network = Arc::downgrade(self);
-        carry(TcpListener::bind(at).expect("a socket"), target, move |peer| {
+        carry(TcpListener::bind(at).expect("a socket"), target, move |peer, own| {
             // Not found: the connection has ended, or its process is not known yet.
-            while let (Some(network), Some(inode)) = (network.upgrade(), inode_of(peer)) {
+            while let (Some(network), Some(inode)) = (network.upgrade(), inode_of(peer, own)) {
                 if let Some(from) = network.member_with(&format!("socket:[{inode}]")) {
                     let gates = &network.gates;
                     return (gates[from][member].clone(), gates[member][from].clone());
@@ -260,13 +262,54 @@ impl Drop for Network {
     }
 }
 
-/// Returns the inode of the socket with this local address: `proc_pid_net(5)`.
-fn inode_of(address: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(v4) = address else { return None };
-    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port());
+/// Returns the inode of the socket that connects these addresses: `proc_pid_net(5)`. The kernel
+/// gives one local address to several connections, if they go to different places.
+fn inode_of(local: SocketAddr, remote: SocketAddr) -> Option<String> {
+    let [local, remote] = [shown(local)?, shown(remote)?];
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
     let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| row.get(1) == Some(&&*local))?;
+    let row = rows.find(|row| row.get(1..3) == Some(&[&*local, &*remote]))?;
     // The process has closed the socket: 0.
     row.get(9).filter(|&&inode| inode != "0").map(|&inode| inode.to_owned())
+}
+
+/// Returns an address as the kernel's table has it.
+fn shown(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(v4) = address else { return None };
+    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::read_link;
+    use std::net::{SocketAddr, TcpListener};
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, socket, sockopt};
+
+    use super::inode_of;
+
+    /// Connects from this local address.
+    fn connected(from: SocketAddr, to: SocketAddr) -> OwnedFd {
+        let near = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        sockopt::set_socket_reuseaddr(&near, true).expect("an option");
+        bind(&near, &from).expect("a local address");
+        connect(&near, &to).expect("a connection");
+        near
+    }
+
+    #[test]
+    fn connections_from_one_address_are_told_apart() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a listener"));
+        let places = listeners.each_ref().map(|one| one.local_addr().expect("its address"));
+        let first = connected("127.0.0.1:0".parse().expect("an address"), places[0]);
+        let from: SocketAddr =
+            getsockname(&first).expect("its address").try_into().expect("an address");
+        let second = connected(from, places[1]);
+        for (near, place) in [(first, places[0]), (second, places[1])] {
+            let link = read_link(format!("/proc/self/fd/{}", near.as_raw_fd())).expect("a link");
+            let inode = inode_of(from, place).expect("it is connected");
+            assert_eq!(link.to_str(), Some(&*format!("socket:[{inode}]")));
+        }
+    }
 }
