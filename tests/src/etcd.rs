@@ -1,6 +1,6 @@
 //! Runs members of etcd, each with an address and a data directory of its own.
 //!
-//! For the tests of the fleet lock, the library's and the program's.
+//! For the tests of the fleet lock, the library's and the program's, and for its measurements.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::Network;
-use crate::{output, skipped, start};
+use crate::{bound, output, skipped, start};
 
-/// One member. Dropped, it is killed.
+/// One member. Dropped, it is killed; so it is when the thread ends that has started it.
 pub struct Member {
     name: String,
     address: String,
@@ -122,12 +122,11 @@ struct Ready(UnixDatagram);
 impl Ready {
     fn wait(self, member: &Member) {
         let mut message = [0; 256];
-        loop {
-            let length = self.0.recv(&mut message).expect("a message");
-            if message[..length].starts_with(b"READY=1") {
-                return;
-            }
-            assert!(length > 0, "{} does not begin", member.name);
+        while !message.starts_with(b"READY=1") {
+            let received = self.0.recv(&mut message);
+            let failed =
+                |error| panic!("etcd does not serve ({error}): {}", member.log().display());
+            received.unwrap_or_else(failed);
         }
     }
 }
@@ -159,6 +158,10 @@ impl Member {
         format!("{}:{}", self.address, self.port + 1)
     }
 
+    fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
     fn serve_peers(&self) {
         if let Some((network, index)) = &self.network {
             let at = format!("{}:{}", self.address, self.port + 2);
@@ -171,9 +174,13 @@ impl Member {
         let socket = self.directory.join("ready");
         let _ = std::fs::remove_file(&socket);
         let ready = UnixDatagram::bind(&socket).expect("a socket");
-        let log = File::options().create(true).append(true).open(self.directory.join("log"));
-        let mut command = Command::new("etcd");
+        ready.set_read_timeout(Some(bound())).expect("a socket");
+        let log = File::options().create(true).append(true).open(self.log());
+        // It dies with the calling thread: setpriv(1) sets the signal (prctl(2), PR_SET_PDEATHSIG)
+        // and becomes the program.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "KILL", "--", "etcd"])
             .env("NOTIFY_SOCKET", &socket)
             .args(["--name", &self.name, "--initial-cluster", &self.peers])
             .arg("--data-dir")

@@ -7,8 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use shmlock_bench_support::Result;
-
-use crate::cluster::own_address;
+use shmlock_tests::etcd::own_address;
 
 /// What has passed so far: bytes of TCP's payload in both directions, and connections.
 #[derive(Clone, Copy)]
