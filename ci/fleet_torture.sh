@@ -9,5 +9,5 @@ set -euo pipefail
 . ci/lib/etcd.sh
 
 seconds=${1:-60}
-export SHMLOCK_FLEET_TORTURE="$seconds${2:+ $2}" SHMLOCK_TESTS_BOUND=$((seconds + 180))
+export SHMLOCK_FLEET_TORTURE="$seconds${2:+ $2}" SHMLOCK_TESTS_BOUND=$((4 * seconds + 180))
 exec cargo test --quiet -p shmlock-fleet --test fleet torture -- --ignored --nocapture </dev/null

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::driver::Actor;
-use crate::scene::Scene;
+use crate::scene::{RENEWED, Scene};
 
 const ACTOR: &str = env!("CARGO_BIN_EXE_shmlock-fleet-actor");
 
@@ -35,7 +35,7 @@ fn a_time_of_day_that_is_set_has_no_effect() {
         .env("FAKETIME_TIMESTAMP_FILE", &file)
         .env("FAKETIME_NO_CACHE", "1")
         .env("DONT_FAKE_MONOTONIC", "1");
-    let mut holder = Actor::spawn_by(command, &scene.arguments("a", &scene.endpoints()));
+    let mut holder = Actor::spawn_by(command, &scene.arguments(RENEWED, "a", &scene.endpoints()));
     let mut waiter = scene.actor("b");
     let first = holder.locks("lock");
     // libfaketime removes its files at an exit, and this actor is killed. It has them open.
@@ -78,7 +78,7 @@ fn clocks_that_began_at_other_moments_have_no_effect() {
         let mut command = in_another_time(seconds);
         command.arg(ACTOR);
         let machine = if seconds == "1000000" { "a" } else { "b" };
-        Actor::spawn_by(command, &scene.arguments(machine, &scene.endpoints()))
+        Actor::spawn_by(command, &scene.arguments(RENEWED, machine, &scene.endpoints()))
     });
     let first = holder.locks("lock");
     waiter.tell("lock");

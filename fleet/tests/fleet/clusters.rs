@@ -7,7 +7,7 @@ use shmlock_fleet::shmlock::ShmLock;
 use shmlock_fleet::{Error, FleetLock, Loss};
 use shmlock_tests::etcd::{Member, cluster};
 
-use crate::scene::Scene;
+use crate::scene::{RENEWED, Scene};
 
 /// No lease ends while a test runs, and no slow machine exceeds a part of it.
 const LONG: Duration = Duration::from_secs(600);
@@ -116,7 +116,7 @@ fn a_holder_loses(options: &[&str]) {
     let Some((scene, mut another)) = scene_and_another(options) else { return };
     let endpoints = [scene.members[0].endpoint(), another.endpoint()];
     another.kill();
-    let lock = scene.builder_at("a", endpoints).ttl(Duration::from_secs(5));
+    let lock = scene.builder_at("a", endpoints).ttl(Duration::from_secs(RENEWED));
     let lock = lock.open().expect("no server is asked");
     let guard = lock.lock().expect("the other cluster is silent");
     another.restart();

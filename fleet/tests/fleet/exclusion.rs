@@ -1,6 +1,5 @@
 //! Tests mutual exclusion over machines.
 
-use crate::driver::Actor;
 use crate::scene::Scene;
 
 #[test]
@@ -59,11 +58,11 @@ fn a_time_limit_names_the_holder_and_leaves_the_queue() {
     let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
     let token = holder.locks("lock");
     assert_eq!(waiter.ask("try"), "busy");
-    let refused = waiter.ask("for 300");
+    let refused = waiter.ask("for 3000");
     assert!(refused.contains(&format!("(an actor), fencing token {token}")), "{refused}");
     assert_eq!(scene.queue(), 1);
     assert_eq!(holder.ask("release"), "released");
-    waiter.locks("for 300");
+    waiter.locks("for 60000");
     assert_eq!(waiter.ask("release"), "released");
 }
 
@@ -72,9 +71,7 @@ fn a_time_limit_names_the_holder_and_leaves_the_queue() {
 fn a_waiter_is_woken_before_its_own_lease_needs_care() {
     let Some(scene) = Scene::new(1) else { return };
     let mut holder = scene.actor("a");
-    let mut arguments = scene.arguments("b", &scene.endpoints());
-    "100".clone_into(&mut arguments[2]);
-    let mut waiter = Actor::spawn(&arguments);
+    let mut waiter = scene.actor_with(100, "b");
     holder.locks("lock");
     waiter.tell("lock");
     scene.until_queue_has(2);

@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use shmlock_fleet::{Error, Fleet};
 
-use crate::scene::Scene;
+use crate::scene::{LONG, Scene};
 
 fn open(scene: &Scene) -> Fleet {
-    Fleet::access(scene.endpoints()).open().expect("no server is asked")
+    let patient = Duration::from_secs(LONG);
+    Fleet::access(scene.endpoints()).request_timeout(patient).open().expect("no server is asked")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the record has a time of day")]

@@ -1,21 +1,21 @@
 //! Tests a holder that dies, is stopped, or loses its key, and the state of the lock then.
 
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use shmlock_fleet::shmlock::ExitEvent;
 use shmlock_fleet::{Error, Loss};
 
-use crate::scene::{Scene, TTL};
+use crate::scene::{RENEWED, SHORT, Scene};
 
 #[test]
 fn the_successor_of_a_killed_holder_gets_in() {
     let Some(scene) = Scene::new(1) else { return };
-    let [mut holder, mut successor] = ["a", "b"].map(|machine| scene.actor(machine));
+    let (mut holder, mut successor) = (scene.actor_with(SHORT, "a"), scene.actor("b"));
     let first = holder.locks("lock");
     successor.tell("lock");
-    scene.until_queue_has(2);
+    scene.until_queued(&successor);
     holder.kill();
     assert!(successor.has_locked() > first);
     assert_eq!(successor.ask("release"), "released");
@@ -28,7 +28,7 @@ fn the_successor_of_a_killed_holder_gets_in() {
 #[test]
 fn a_stopped_holder_finds_itself_lost_and_the_store_refuses_its_write() {
     let Some(scene) = Scene::new(1) else { return };
-    let [mut holder, mut successor] = ["a", "b"].map(|machine| scene.actor(machine));
+    let (mut holder, mut successor) = (scene.actor_with(SHORT, "a"), scene.actor("b"));
     let first = holder.locks("lock");
     assert_eq!(holder.ask("write"), "accepted");
     holder.signal(Signal::STOP);
@@ -54,7 +54,7 @@ fn a_stopped_holder_finds_itself_lost_and_the_store_refuses_its_write() {
 #[test]
 fn a_stopped_waiter_begins_again_and_gets_in() {
     let Some(scene) = Scene::new(1) else { return };
-    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let (mut holder, mut waiter) = (scene.actor("a"), scene.actor_with(SHORT, "b"));
     let first = holder.locks("lock");
     waiter.tell("lock");
     scene.until_queue_has(2);
@@ -64,13 +64,13 @@ fn a_stopped_waiter_begins_again_and_gets_in() {
     scene.until_queue_has(2);
     assert_eq!(holder.ask("release"), "released");
     assert!(waiter.has_locked() > first);
-    assert_eq!(waiter.ask("release"), "released");
+    waiter.releases_or_is_late();
 }
 
 #[test]
 fn a_waiter_whose_key_is_deleted_queues_again() {
     let Some(scene) = Scene::new(1) else { return };
-    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let (mut holder, mut waiter) = (scene.actor("a"), scene.actor_with(RENEWED, "b"));
     let first = holder.locks("lock");
     waiter.tell("lock");
     scene.until_queue_has(2);
@@ -83,7 +83,7 @@ fn a_waiter_whose_key_is_deleted_queues_again() {
     assert_eq!(holder.ask("release"), "released");
     assert!(waiter.has_locked() > first + 1);
     assert_eq!(waiter.ask("write"), "accepted");
-    assert_eq!(waiter.ask("release"), "released");
+    waiter.releases_or_is_late();
     assert!(scene.store.state().refused.is_empty());
 }
 
@@ -95,7 +95,7 @@ fn a_deleted_key_is_an_event_for_its_holder() {
     let lock = scene
         .builder("a")
         // The next renewal finds out, not the deadline, however busy the machine is.
-        .ttl(Duration::from_secs(12))
+        .ttl(Duration::from_secs(RENEWED))
         .loss_event(&event)
         .on_loss(move |loss| tell.send(loss).expect("the test listens"))
         .open()
@@ -117,26 +117,34 @@ fn a_holder_without_servers_loses_at_its_own_deadline() {
     let Some(mut scene) = Scene::new(1) else { return };
     let (tell, told) = channel();
     let callback = move |loss| tell.send(loss).expect("the test listens");
-    let lock = scene.builder("a").on_loss(callback).open().expect("a lock");
+    let ttl = Duration::from_secs(SHORT);
+    let lock = scene.builder("a").ttl(ttl).on_loss(callback).open().expect("a lock");
     let guard = lock.lock().expect("it is free");
-    assert!(guard.time_left() <= Duration::from_secs(TTL) * 9 / 10, "the margin is a tenth");
+    assert!(guard.time_left() <= ttl * 9 / 10, "the margin is a tenth");
     scene.members[0].kill();
-    assert_eq!(guard.overdue(), Duration::ZERO);
+    let overdue = guard.overdue();
+    assert!(overdue.is_zero() || guard.is_lost(), "overdue before the deadline");
     assert_eq!(told.recv(), Ok(Loss::DeadlinePassed));
     assert!(guard.is_lost() && guard.overdue() > Duration::ZERO);
     drop(guard);
     scene.members[0].restart();
-    lock.lock().expect("the local lock is free").release().expect("it was held");
+    let begin = Instant::now();
+    let outcome = lock.lock().expect("the local lock is free").release();
+    // A busy machine may be slower than the lease.
+    let may_be_late = begin.elapsed() >= ttl * 9 / 10;
+    let is_late = matches!(outcome, Err(Error::Lost { loss: Loss::DeadlinePassed, .. }));
+    assert!(outcome.is_ok() || may_be_late && is_late, "{outcome:?}");
 }
 
 #[test]
 fn a_holder_outlives_its_ttl_by_renewals() {
     let Some(scene) = Scene::new(1) else { return };
-    let lock = scene.builder("a").open().expect("a lock");
+    let ttl = Duration::from_secs(RENEWED);
+    let lock = scene.builder("a").ttl(ttl).open().expect("a lock");
     let guard = lock.lock().expect("it is free");
     let lease = scene.members[0].ctl(&["lease", "list"]);
     // A second lease, without renewals, that is younger: it ends later than ours would.
-    let grant = scene.members[0].ctl(&["lease", "grant", &TTL.to_string()]);
+    let grant = scene.members[0].ctl(&["lease", "grant", &RENEWED.to_string()]);
     let other = grant.split(' ').nth(1).expect("lease ID granted …");
     shmlock_tests::until(|| !scene.members[0].ctl(&["lease", "list"]).contains(other));
     assert!(!guard.is_lost());

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use shmlock_tests::etcd::{Member, restart_all};
 
 use crate::driver::Actor;
-use crate::scene::Scene;
+use crate::scene::{LONG, RENEWED, SHORT, Scene};
 
 /// Returns the members other than this one.
 fn others(member: usize) -> [usize; 2] {
@@ -18,6 +18,11 @@ fn until_another_leads(scene: &Scene, former: usize) {
     scene.until_healthy(&others(former));
     let leads = |&index: &usize| scene.members[index].is_leader();
     shmlock_tests::until(|| others(former).iter().any(leads));
+}
+
+/// Starts a contender on each of three machines.
+fn contenders(scene: &Scene) -> [Actor; 3] {
+    ["a", "b", "c"].map(|machine| scene.actor_with(RENEWED, machine))
 }
 
 /// Begins with a holder and two waiters in the queue. Returns the holder's token.
@@ -59,7 +64,7 @@ fn writes_or_loses(holder: &mut Actor) {
 #[test]
 fn a_killed_leader_comes_back_from_its_disk() {
     let Some(mut scene) = Scene::new(3) else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     let leader = scene.leader();
     scene.members[leader].kill();
@@ -71,7 +76,7 @@ fn a_killed_leader_comes_back_from_its_disk() {
 #[test]
 fn a_killed_follower_does_not_stop_renewals() {
     let Some(mut scene) = Scene::new(3) else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     let follower = others(scene.leader())[0];
     scene.members[follower].kill();
@@ -83,7 +88,7 @@ fn a_killed_follower_does_not_stop_renewals() {
 #[test]
 fn a_stopped_leader_goes_on_after_an_election() {
     let Some(scene) = Scene::new(3) else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     let leader = scene.leader();
     scene.members[leader].signal(Signal::STOP);
@@ -96,7 +101,7 @@ fn a_stopped_leader_goes_on_after_an_election() {
 #[test]
 fn a_leader_cut_off_from_the_others_loses_its_office() {
     let Some(scene) = Scene::networked() else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     let leader = scene.leader();
     scene.network.isolate(leader);
@@ -110,7 +115,7 @@ fn a_leader_cut_off_from_the_others_loses_its_office() {
 #[test]
 fn a_leader_whose_messages_are_lost_is_replaced() {
     let Some(scene) = Scene::networked() else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     let leader = scene.leader();
     for other in others(leader) {
@@ -131,14 +136,14 @@ fn a_former_leader_prolongs_no_hold() {
     let mut holder = {
         let way = [shmlock_tests::network::Way::to(scene.members[former].socket())];
         // Open for good, and to the former leader alone.
-        scene.actor_by("a", &way)
+        scene.actor_by(SHORT, "a", &way)
     };
     let first = holder.locks("lock");
     assert_eq!(holder.ask("write"), "accepted");
     let others = others(former).map(|index| scene.members[index].endpoint());
-    let mut successor = scene.actor_at("b", &others);
+    let mut successor = scene.actor_at(LONG, "b", &others);
     successor.tell("lock");
-    scene.until_queue_has(2);
+    scene.until_queued(&successor);
     scene.network.isolate(former);
     let (second, overlap) = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -166,14 +171,14 @@ fn a_former_leader_prolongs_no_hold() {
     scene.network.heal();
     scene.until_healthy(&[0, 1, 2]);
     assert!(!holder.releases_if_held());
-    successor.releases_if_held();
+    assert_eq!(successor.ask("release"), "released");
     scene.settle(&mut [("a", &mut holder), ("b", &mut successor)]);
 }
 
 #[test]
 fn a_whole_cluster_is_killed_and_comes_back_from_its_disks() {
     let Some(mut scene) = Scene::new(3) else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     scene.members.iter_mut().for_each(Member::kill);
     restart_all(&mut scene.members);
@@ -184,7 +189,7 @@ fn a_whole_cluster_is_killed_and_comes_back_from_its_disks() {
 #[test]
 fn a_cluster_is_gone_for_longer_than_a_lease() {
     let Some(mut scene) = Scene::new(3) else { return };
-    let [mut holder, mut second, mut third] = ["a", "b", "c"].map(|machine| scene.actor(machine));
+    let [mut holder, mut second, mut third] = contenders(&scene);
     let token = queue_up(&scene, &mut holder, [&mut second, &mut third]);
     scene.members.iter_mut().for_each(Member::kill);
     holder.until_lost();

@@ -7,8 +7,7 @@ use std::time::Duration;
 use shmlock_fleet::{FleetGuard, FleetLock, Loss};
 use shmlock_tests::network::Way;
 
-use crate::driver::Actor;
-use crate::scene::Scene;
+use crate::scene::{LONG, RENEWED, SHORT, Scene};
 
 /// Cuts a holder off from all members by `cut`; the successor gets in, and the judge decides.
 ///
@@ -16,12 +15,12 @@ use crate::scene::Scene;
 fn a_cut_off_holder_loses(cut: impl Fn(&Way)) {
     let Some(scene) = Scene::new(1) else { return };
     let ways = scene.ways();
-    let mut holder = scene.actor_by("a", &ways);
+    let mut holder = scene.actor_by(SHORT, "a", &ways);
     let mut successor = scene.actor("b");
     let first = holder.locks("lock");
     assert_eq!(holder.ask("write"), "accepted");
     successor.tell("lock");
-    scene.until_queue_has(2);
+    scene.until_queued(&successor);
     ways.iter().for_each(cut);
     let second = successor.has_locked();
     assert_eq!(holder.ask("lost"), "true", "the own deadline comes before the lease's end");
@@ -57,13 +56,13 @@ fn a_holder_cut_off_from_one_member_goes_on_with_the_others() {
     let Some(scene) = Scene::new(3) else { return };
     for cut_off in 0..3 {
         let ways = scene.ways();
-        let mut holder = scene.actor_by("a", &ways);
+        let mut holder = scene.actor_by(RENEWED, "a", &ways);
         holder.locks("lock");
         ways[cut_off].hold();
         holder.until_renewed();
         holder.until_renewed();
         assert_eq!(holder.ask("write"), "accepted");
-        assert_eq!(holder.ask("release"), "released");
+        holder.releases_or_is_late();
         ways[cut_off].open();
         scene.settle(&mut [("a", &mut holder)]);
     }
@@ -74,7 +73,7 @@ fn a_waiter_cut_off_from_all_members_gets_in_afterwards() {
     let Some(scene) = Scene::new(3) else { return };
     let ways = scene.ways();
     let [mut holder, mut third] = ["a", "c"].map(|machine| scene.actor(machine));
-    let mut waiter = scene.actor_by("b", &ways);
+    let mut waiter = scene.actor_by(SHORT, "b", &ways);
     let first = holder.locks("lock");
     waiter.tell("lock");
     scene.until_queue_has(2);
@@ -95,11 +94,11 @@ fn a_waiter_cut_off_from_all_members_gets_in_afterwards() {
 fn a_release_that_cannot_be_sent_delays_the_others_by_a_lease_only() {
     let Some(scene) = Scene::new(3) else { return };
     let ways = scene.ways();
-    let mut holder = scene.actor_by("a", &ways);
+    let mut holder = scene.actor_by(SHORT, "a", &ways);
     let mut waiter = scene.actor("b");
     let first = holder.locks("lock");
     waiter.tell("lock");
-    scene.until_queue_has(2);
+    scene.until_queued(&waiter);
     ways.iter().for_each(Way::hold);
     assert!(!holder.releases_if_held(), "the release has failed");
     assert!(waiter.has_locked() > first);
@@ -116,13 +115,8 @@ fn late_answers_and_late_members_change_no_account() {
     scene.network.delay(Duration::from_millis(10));
     let ways: Vec<Vec<Way>> = (0..3).map(|_| scene.ways()).collect();
     ways.iter().flatten().for_each(|way| way.delay(Duration::from_millis(20)));
-    let contender = |(machine, ways): (&&str, &Vec<Way>)| {
-        let endpoints: Vec<String> = ways.iter().map(|way| way.endpoint().to_owned()).collect();
-        let mut arguments = scene.arguments(machine, &endpoints);
-        // A request may take a quarter of it: this test is not about requests that are given up.
-        "40".clone_into(&mut arguments[2]);
-        Actor::spawn(&arguments)
-    };
+    // A request may take a quarter of the TTL: this test is not about requests that are given up.
+    let contender = |(machine, ways): (&&str, &Vec<Way>)| scene.actor_by(LONG, machine, ways);
     let mut actors: Vec<_> = ["a", "b", "c"].iter().zip(&ways).map(contender).collect();
     for actor in &mut actors {
         actor.tell(&format!("count {ROUNDS}"));
@@ -175,9 +169,9 @@ fn a_late_answer_prolongs_no_hold(
     let (tell, told) = channel();
     let lock = scene
         .builder_at("a", [way.endpoint()])
-        .ttl(Duration::from_secs(4))
+        .ttl(Duration::from_secs(8))
         .margin(Duration::from_millis(50))
-        .request_timeout(Duration::from_millis(1500))
+        .request_timeout(Duration::from_secs(6))
         .on_loss(move |loss| tell.send(loss).expect("the test listens"))
         .open()
         .expect("a lock");
@@ -189,6 +183,6 @@ fn a_late_answer_prolongs_no_hold(
     assert_eq!(told.recv(), Ok(Loss::DeadlinePassed));
     drop(guard);
     way.open();
-    successor.releases_if_held(); // a busy machine may have kept it from its renewal
+    assert_eq!(successor.ask("release"), "released");
     scene.settle(&mut [("b", &mut successor)]);
 }

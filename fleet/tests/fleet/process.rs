@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, Uid, setrlimit};
 use shmlock_fleet::shmlock::ExitEvent;
-use shmlock_fleet::{Error, FleetBuilder, FleetLock, Loss};
+use shmlock_fleet::{Error, Fleet, FleetBuilder, FleetLock, Loss};
 use shmlock_tests::{output, until};
 
 use crate::driver::Actor;
-use crate::scene::{Scene, TTL};
+use crate::scene::{LONG, RENEWED, Scene};
 
 /// Names the part that this program plays as a child of a test: its role and its lock.
 const PART: &str = "SHMLOCK_FLEET_PART";
 
 /// Runs a role in a process of its own, which has no other tests' threads.
 fn play(scene: &Scene, role: &str) {
-    let [name, machine, _, endpoints, _] = scene.arguments("a", &scene.endpoints());
+    let [name, machine, _, endpoints, _] = scene.arguments(RENEWED, "a", &scene.endpoints());
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
         .args(["--exact", "process::a_part_is_played", "--nocapture", "--test-threads=1"])
@@ -39,7 +39,7 @@ fn a_part_is_played() {
     let [role, name, machine, endpoints] = words[..] else { panic!("{part}") };
     let builder = FleetLock::builder(name, endpoints.split(','))
         .directory(machine)
-        .ttl(Duration::from_secs(TTL))
+        .ttl(Duration::from_secs(RENEWED))
         .withdrawal_time(Duration::from_secs(30)); // the machine may be busy
     match role {
         "fork" => fork(&builder.open().expect("a lock")),
@@ -130,7 +130,7 @@ fn a_loss_is_told_although_the_timers_were_replaced() {
 fn lose_timers(builder: FleetBuilder) {
     let (tell, told) = channel();
     let lock = builder.on_loss(move |loss| tell.send(loss).expect("the test listens"));
-    let lock = lock.request_timeout(Duration::from_millis(100)).open().expect("a lock");
+    let lock = lock.open().expect("a lock");
     let guard = lock.lock().expect("it is free");
     let zero = std::fs::File::open("/dev/zero").expect("a device");
     let mut replaced = 0;
@@ -145,7 +145,8 @@ fn lose_timers(builder: FleetBuilder) {
     }
     assert_eq!(replaced, 1, "the alarm's");
     // An administrator frees the lock: the keeper notices, and the alarm tells of it.
-    let fleet = shmlock_fleet::Fleet::access(endpoints()).open().expect("a client");
+    let fleet = Fleet::access(endpoints()).request_timeout(Duration::from_secs(LONG));
+    let fleet = fleet.open().expect("a client");
     assert!(fleet.free(lock.name(), guard.fencing_token()).expect("a server"));
     assert_eq!(told.recv(), Ok(Loss::KeyGone));
     assert!(guard.release().is_err_and(|error| error.is_lost()));
@@ -169,7 +170,8 @@ fn descriptors(actor: &Actor) -> usize {
 #[test]
 fn calls_that_give_up_and_calls_that_succeed_leave_nothing_behind() {
     let Some(scene) = Scene::new(1) else { return };
-    let [mut holder, mut other] = ["a", "b"].map(|machine| scene.actor(machine));
+    // A grant whose answer is not awaited leaves its lease, which ends by itself.
+    let (mut holder, mut other) = (scene.actor("a"), scene.actor_with(RENEWED, "b"));
     other.locks("lock");
     assert_eq!(other.ask("release"), "released");
     until(|| threads(&other) == 1);
@@ -198,7 +200,7 @@ fn waits_leave_nothing_behind() {
     const GROWTH: u64 = 4096;
     let Some(scene) = Scene::new(1) else { return };
     let pairs = std::env::var("SHMLOCK_FLEET_PAIRS").map_or(50, |text| text.parse().expect("many"));
-    let mut actors = ["a", "b"].map(|machine| scene.actor(machine));
+    let mut actors = ["a", "b"].map(|machine| scene.actor_with(RENEWED, machine));
     let mut contend = |pairs: u64| {
         for actor in &mut actors {
             actor.tell(&format!("count {pairs}"));
@@ -233,9 +235,9 @@ fn a_watch_ends_with_its_waiter_although_the_server_is_stopped() {
     let Some(scene) = Scene::new(1) else { return };
     let holder = scene.builder("a").open().expect("a lock");
     let _guard = holder.lock().expect("it is free");
-    let mut waiter = scene.actor("b");
+    let mut waiter = scene.actor_with(RENEWED, "b");
     assert_eq!(threads(&waiter), 1);
-    waiter.tell("for 1000");
+    waiter.tell("for 5000");
     scene.until_queue_has(2);
     until(|| threads(&waiter) == 3);
     scene.members[0].signal(Signal::STOP);
@@ -248,7 +250,7 @@ fn a_watch_ends_with_its_waiter_although_the_server_is_stopped() {
 #[test]
 fn the_thread_of_a_waiting_call_sleeps_through_renewals() {
     let Some(scene) = Scene::new(1) else { return };
-    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let (mut holder, mut waiter) = (scene.actor("a"), scene.actor_with(RENEWED, "b"));
     holder.locks("lock");
     waiter.tell("lock");
     scene.until_queue_has(2);
@@ -256,14 +258,14 @@ fn the_thread_of_a_waiting_call_sleeps_through_renewals() {
     shmlock_tests::proc::comes_to_rest(waiter.pid());
     let before = shmlock_tests::proc::voluntary_sleeps(waiter.pid());
     // A lease without renewals ends meanwhile: so the waiter has renewed its own at least twice.
-    let grant = scene.members[0].ctl(&["lease", "grant", &TTL.to_string()]);
+    let grant = scene.members[0].ctl(&["lease", "grant", &RENEWED.to_string()]);
     let other = grant.split(' ').nth(1).expect("lease ID granted …");
     until(|| !scene.members[0].ctl(&["lease", "list"]).contains(other));
     assert_eq!(scene.queue(), 2, "it has kept its place");
     assert_eq!(shmlock_tests::proc::voluntary_sleeps(waiter.pid()), before);
     assert_eq!(holder.ask("release"), "released");
     waiter.has_locked();
-    assert_eq!(waiter.ask("release"), "released");
+    waiter.releases_or_is_late();
 }
 
 #[test]
@@ -272,6 +274,7 @@ fn a_listener_that_panics_does_no_harm() {
     let event = ExitEvent::new();
     let lock = scene
         .builder("a")
+        .ttl(Duration::from_secs(RENEWED))
         .loss_event(&event)
         .on_loss(|_| panic!("a listener of the test panics"))
         .open()

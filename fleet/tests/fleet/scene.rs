@@ -13,8 +13,15 @@ use shmlock_tests::network::{Network, Way};
 use crate::driver::Actor;
 use crate::store::Store;
 
-/// The TTL of the tests in seconds: the shortest that etcd grants with its default settings.
-pub(crate) const TTL: u64 = 2;
+/// The TTL in seconds of contenders whose lease ends, or almost: the shortest that etcd grants with
+/// its default settings. A busy machine may be slower.
+pub(crate) const SHORT: u64 = 2;
+
+/// The TTL in seconds of contenders for whose renewal a test waits: a third of it.
+pub(crate) const RENEWED: u64 = 9;
+
+/// The TTL in seconds of all others, which no slow machine exceeds.
+pub(crate) const LONG: u64 = 60;
 
 /// What a test needs. Dropped, all of it is gone.
 pub(crate) struct Scene {
@@ -96,31 +103,36 @@ impl Scene {
     ) -> FleetBuilder {
         FleetLock::builder(&self.name, endpoints)
             .directory(self.machine(machine))
-            .ttl(Duration::from_secs(TTL))
+            .ttl(Duration::from_secs(LONG))
     }
 
     /// Starts a contender on a machine.
     pub(crate) fn actor(&self, machine: &str) -> Actor {
-        self.actor_at(machine, &self.endpoints())
+        self.actor_with(LONG, machine)
+    }
+
+    /// Starts a contender with this TTL in seconds.
+    pub(crate) fn actor_with(&self, ttl: u64, machine: &str) -> Actor {
+        self.actor_at(ttl, machine, &self.endpoints())
     }
 
     /// Starts a contender on a machine that reaches the members by these ways.
-    pub(crate) fn actor_by(&self, machine: &str, ways: &[Way]) -> Actor {
+    pub(crate) fn actor_by(&self, ttl: u64, machine: &str, ways: &[Way]) -> Actor {
         let endpoints: Vec<String> = ways.iter().map(|way| way.endpoint().to_owned()).collect();
-        self.actor_at(machine, &endpoints)
+        self.actor_at(ttl, machine, &endpoints)
     }
 
     /// Starts a contender on a machine that knows these endpoints.
-    pub(crate) fn actor_at(&self, machine: &str, endpoints: &[String]) -> Actor {
-        Actor::spawn(&self.arguments(machine, endpoints))
+    pub(crate) fn actor_at(&self, ttl: u64, machine: &str, endpoints: &[String]) -> Actor {
+        Actor::spawn(&self.arguments(ttl, machine, endpoints))
     }
 
     /// Returns the arguments of a contender.
-    pub(crate) fn arguments(&self, machine: &str, endpoints: &[String]) -> [String; 5] {
+    pub(crate) fn arguments(&self, ttl: u64, machine: &str, endpoints: &[String]) -> [String; 5] {
         [
             self.name.clone(),
             self.machine(machine).to_str().expect("text").to_owned(),
-            TTL.to_string(),
+            ttl.to_string(),
             endpoints.join(","),
             self.store.address().to_owned(),
         ]
@@ -155,7 +167,7 @@ impl Scene {
         for (_, actor) in &mut *actors {
             actor.locks("lock");
             assert_eq!(actor.ask("write"), "accepted");
-            assert_eq!(actor.ask("release"), "released");
+            actor.releases_or_is_late();
         }
         assert_eq!(self.queue(), 0, "nothing is left in etcd");
         for (machine, _) in actors {
@@ -166,6 +178,13 @@ impl Scene {
         let state = self.store.state();
         state.assert_tokens_rise();
         assert_eq!(state.value, state.accepted.len() as u64, "each accepted write counts once");
+    }
+
+    /// Waits until this contender is in the queue, whatever has become of the others.
+    pub(crate) fn until_queued(&self, actor: &Actor) {
+        let pid = format!("\"pid\":{},", actor.pid());
+        let values = || self.members[0].ctl(&["get", "--prefix", &self.prefix()]);
+        shmlock_tests::until(|| values().contains(&pid));
     }
 
     /// Waits until the queue has so many contenders, by etcd's own answers.

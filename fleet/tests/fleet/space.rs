@@ -2,14 +2,14 @@
 
 use shmlock_fleet::Error;
 
-use crate::scene::Scene;
+use crate::scene::{RENEWED, Scene};
 
 /// Under etcd's alarm `NOSPACE`, a holder renews and releases, and a waiter with a key gets in. A
 /// new contender gets an error until the alarm is over.
 #[test]
 fn a_full_database_stops_new_contenders_only() {
     let Some(scene) = Scene::with(1, &["--quota-backend-bytes", "200000"]) else { return };
-    let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
+    let (mut holder, mut waiter) = (scene.actor_with(RENEWED, "a"), scene.actor("b"));
     let first = holder.locks("lock");
     waiter.tell("lock");
     scene.until_queue_has(2);

@@ -7,7 +7,7 @@ use shmlock_tests::Fixture;
 use shmlock_tests::certificates::{Identity, has_openssl, options_of_etcd};
 use shmlock_tests::etcd::{own_address, own_port};
 
-use crate::scene::Scene;
+use crate::scene::{LONG, Scene};
 
 /// A member that speaks TLS alone, and asks each client for a certificate.
 struct Secured {
@@ -50,10 +50,7 @@ impl Secured {
 
     /// Begins to open a handle that trusts this authority.
     fn builder(&self, authority: &Identity) -> FleetBuilder {
-        self.scene
-            .builder_at("a", [self.url()])
-            .ttl(Duration::from_secs(60)) // no slow machine makes an answer late
-            .tls_authority(&authority.certificate)
+        self.scene.builder_at("a", [self.url()]).tls_authority(&authority.certificate)
     }
 
     /// Returns the error of `lock` by a client with this certificate.
@@ -90,6 +87,7 @@ fn a_client_with_a_certificate_locks_waits_and_releases() {
     let fleet = shmlock_fleet::Fleet::access([secured.url()])
         .tls_authority(&secured.ours.certificate)
         .tls_identity(certificate, key)
+        .request_timeout(Duration::from_secs(LONG))
         .open()
         .expect("a client");
     let queue = || fleet.queue(secured.scene.name()).expect("a server").len();

@@ -9,7 +9,7 @@ use shmlock_tests::network::Way;
 
 use super::judge::Judge;
 use crate::driver::Actor;
-use crate::scene::{Scene, TTL};
+use crate::scene::{SHORT, Scene};
 
 /// The machines, and the processes of each.
 pub(crate) const MACHINES: [&str; 3] = ["a", "b", "c"];
@@ -96,23 +96,28 @@ impl World {
     fn worker(&self, seat: usize) -> Actor {
         let machine = seat % MACHINES.len();
         let ways = self.ways[machine].iter().map(|way| way.endpoint().to_owned());
-        let mut arguments = self.scene.arguments(MACHINES[machine], &ways.collect::<Vec<_>>());
+        let mut arguments =
+            self.scene.arguments(SHORT, MACHINES[machine], &ways.collect::<Vec<_>>());
         self.judge.address().clone_into(&mut arguments[4]);
         let mut worker = Actor::spawn(&arguments);
         worker.tell("work");
         worker
     }
 
-    /// Disturbs until `end`, and ends what it has begun.
-    pub(crate) fn disturb(&mut self, end: Instant) {
-        while Instant::now() < end {
+    /// Disturbs until `end`, and further until it has begun so many disturbances and the store has
+    /// accepted so many writes. Ends what it has begun.
+    pub(crate) fn disturb(&mut self, end: Instant, disturbances: u64, writes: u64) {
+        while Instant::now() < end
+            || self.disturbances() < disturbances
+            || self.judge.state().accepted < writes
+        {
             let trouble = self.choose();
             if self.active.iter().all(|(_, other)| other.place() != trouble.place()) {
                 *self.counts.entry(trouble.name()).or_default() += 1;
                 self.begin(trouble);
                 // One in three lasts longer than a request, or than a lease.
                 let is_long = self.random.u8(..3) == 0;
-                let lasts = self.random.u64(if is_long { 500..TTL * 2500 } else { 50..500 });
+                let lasts = self.random.u64(if is_long { 500..SHORT * 2500 } else { 50..500 });
                 self.active.push((Instant::now() + Duration::from_millis(lasts), trouble));
             }
             let is_calm = self.random.u8(..4) == 0;
@@ -120,7 +125,12 @@ impl World {
             std::thread::sleep(Duration::from_millis(pause));
             self.end_all_before(Instant::now());
         }
-        self.end_all_before(Instant::now() + Duration::from_secs(TTL * 10));
+        self.end_all_before(Instant::now() + Duration::from_secs(SHORT * 10));
+    }
+
+    /// Returns the number of disturbances that it has begun.
+    pub(crate) fn disturbances(&self) -> u64 {
+        self.counts.values().sum()
     }
 
     fn end_all_before(&mut self, now: Instant) {

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::scene::TTL;
+use crate::scene::SHORT;
 
 /// The judge, served to the workers by threads of the test.
 #[derive(Clone)]
@@ -147,7 +147,7 @@ impl State {
         if self.is_over {
             return "rest".into();
         }
-        let long = TTL * 1200;
+        let long = SHORT * 1200;
         let longest = match self.random.u8(..16) {
             0 => long,
             1..8 => 300,

@@ -1,6 +1,7 @@
 //! Tortures one lock: for so many seconds, processes of three machines use it at random, and they,
-//! the members of etcd and the ways between them are disturbed meanwhile. The judge keeps the
-//! account, which must balance in the end.
+//! the members of etcd and the ways between them are disturbed meanwhile. A busy machine takes
+//! longer: until there were enough disturbances and accepted writes to show something. The judge
+//! keeps the account, which must balance in the end.
 //!
 //! `bash ci/fleet_torture.sh [SECONDS [SEED]]` runs it. The choices follow from the seed; the order
 //! in which events meet does not. It is no test of every run, and it sleeps on purpose: in critical
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use shmlock_fleet::shmlock::ShmLock;
 
-use crate::driver::Actor;
-use crate::scene::{Scene, TTL};
+use crate::driver::{Actor, LATE};
+use crate::scene::{SHORT, Scene};
 use disturb::{MACHINES, World};
 use elections::Elections;
 use judge::{Judge, State};
@@ -24,8 +25,10 @@ use judge::{Judge, State};
 /// a quiet machine of two processors within a tenth of it.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// The disturbances that a minute must have, also on a busy machine.
+/// A torture goes on until it has had so many disturbances for each of its minutes, and so many
+/// accepted writes: fewer show nothing. The watchdog bounds it.
 const DISTURBANCES_A_MINUTE: u64 = 60;
+const WRITES_A_MINUTE: u64 = 20;
 
 #[test]
 #[ignore = "it takes as long as it is told: ci/fleet_torture.sh"]
@@ -47,7 +50,9 @@ fn run(scene: Scene, seconds: u64, seed: u64) {
     let elections = Elections::watch(sockets);
     let mut world = World::new(scene, Judge::new(seed), seed);
     let begin = Instant::now();
-    world.disturb(begin + Duration::from_secs(seconds));
+    let least = |a_minute: u64| (a_minute * seconds).div_ceil(60);
+    let end = begin + Duration::from_secs(seconds);
+    world.disturb(end, least(DISTURBANCES_A_MINUTE), least(WRITES_A_MINUTE));
 
     let after = Instant::now();
     world.scene.until_healthy(&[0, 1, 2]);
@@ -61,9 +66,11 @@ fn run(scene: Scene, seconds: u64, seed: u64) {
     world.workers.iter_mut().for_each(|worker| worker.tell("count 1"));
     let more: Vec<String> = world.workers.iter_mut().map(Actor::answer).collect();
     let settled = after.elapsed();
+    // On a busy machine, a lease may end between an acquisition and its release.
+    let may_be_late = settled >= rested + Duration::from_secs(SHORT) * 9 / 10;
     let mut faults: Vec<String> = more
         .into_iter()
-        .filter(|one| one != "done 1")
+        .filter(|one| one != "done 1" && !(may_be_late && one.contains(LATE)))
         .map(|one| format!("at the end: {one}"))
         .collect();
     if settled > BOUND {
@@ -80,10 +87,6 @@ fn run(scene: Scene, seconds: u64, seed: u64) {
         }
     }
 
-    let disturbances: u64 = world.counts.values().sum();
-    if disturbances < DISTURBANCES_A_MINUTE * seconds / 60 {
-        faults.push(format!("only {disturbances} disturbances: too few to show anything"));
-    }
     let state = world.judge.state();
     let elections = elections.all();
     faults.extend(judged(&state, &elections));
@@ -119,7 +122,7 @@ fn judged(state: &State, elections: &[Instant]) -> Vec<String> {
     if state.value != state.accepted {
         faults.push(format!("{} accepted writes count {}", state.accepted, state.value));
     }
-    let ttl = Duration::from_secs(TTL);
+    let ttl = Duration::from_secs(SHORT);
     for &(begin, refused) in &state.early {
         // A leader of etcd 3.4 that hung may revoke living leases when it goes on, and then there
         // was an election.
