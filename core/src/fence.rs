@@ -18,6 +18,7 @@
 //! * `ticket/steps.rs`: the lines of the parties;
 //! * `ticket/region.rs`: burials, looks at deaths, and the magic word by the barrier itself;
 //! * of the crate `shmlock`, `layout/header.rs`: whether the data is created;
+//!   `process/registry.rs`: which thread uses a handle, before the owner word;
 //!   `remote/remoteproc.rs`: the state of a processor, after the memory.
 //!
 //! | scope | AArch64 acquire / release, full | ARMv7-A | ARMv7-M, v8-M | x86-64 |

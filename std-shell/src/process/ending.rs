@@ -22,7 +22,7 @@ use crate::process::signal_action::{default_action, errno, present, replace, set
 use crate::sys::futex;
 use crate::sys::signal_mask;
 use crate::sys::sleep::timespec;
-use crate::sys::thread::number_as_known;
+use crate::sys::thread::{Thread, number_as_known};
 
 /// The sleep of a dying process between two checks that other threads hold no lock.
 const GRACE_STEP: Duration = Duration::from_millis(1);
@@ -131,14 +131,21 @@ fn die_by(signal: libc::c_int) -> ! {
 
 /// Releases every lock that `thread` holds, and sets DIED: the critical section was cut short.
 fn release_locks_of(thread: u32) {
-    registry::for_each(|pinned| {
-        // The kernel reuses the number of an ended thread, whose handle another thread may use.
-        // So our own number decides, too.
-        if pinned.thread == thread && pinned.thread_number == number_as_known() && is_owner(pinned)
-        {
-            release(pinned);
-        }
-    });
+    registry::for_each(|pinned| release_if_of(thread, pinned));
+}
+
+/// Releases the lock if this thread, with this number of the kernel's, holds it.
+fn release_if_of(thread: u32, pinned: &Pinned) {
+    // The owner word first. This thread may have given the handle away, and the thread that has it
+    // notes itself before it acquires.
+    if !is_owner(pinned) {
+        return;
+    }
+    // The kernel reuses the number of an ended thread, whose handle another thread may use. So our
+    // own number decides, too.
+    if pinned.thread() == (Thread { id: thread, number: number_as_known() }) {
+        release(pinned);
+    }
 }
 
 fn release(pinned: &Pinned) {
@@ -166,9 +173,13 @@ fn repeat_wakes() {
 fn visit_other_owners(me: u32, visit: impl Fn(u32)) -> u32 {
     let mut held = 0;
     registry::for_each(|pinned| {
-        if pinned.thread != me && pinned.thread != 0 && is_owner(pinned) {
+        if !is_owner(pinned) {
+            return;
+        }
+        let thread = pinned.thread().id;
+        if thread != me && thread != 0 {
             held += 1;
-            visit(pinned.thread);
+            visit(thread);
         }
     });
     held
@@ -187,4 +198,34 @@ fn is_owner(pinned: &Pinned) -> bool {
     let word = unsafe { &*pinned.word };
     // Partner: the acquiring swap of that thread. Relaxed: `release` checks again.
     Word::from_bits(word.load(Relaxed)).is_owned_by(pinned.token)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::{executing_thread, release_if_of};
+    use crate::ShmLock;
+    use crate::process::registry;
+
+    /// The other thread acquires while this one, which ends, is at the handle.
+    #[test]
+    fn a_lock_is_not_released_that_another_thread_has_just_acquired_by_the_same_handle() {
+        let lock = ShmLock::open(&format!("test-ending-{}", std::process::id())).expect("opens");
+        lock.acquire().expect("free");
+        lock.release().expect("held");
+        let (token, mut lock) = (lock.token, Some(lock));
+        registry::for_each(|pinned| {
+            if pinned.token == token {
+                lock = lock.take().and_then(|lock| {
+                    let acquire = move || lock.acquire().map(|()| lock);
+                    thread::spawn(acquire).join().ok()?.ok()
+                });
+                release_if_of(executing_thread(), pinned);
+            }
+        });
+        let lock = lock.expect("acquired");
+        assert!(lock.is_held(), "the lock of a thread that goes on was released");
+        lock.release().expect("held");
+    }
 }

@@ -20,6 +20,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
+use shmlock_core::fence::{Fence, InnerShareable};
 use shmlock_core::{FenceScope, Token};
 
 use crate::sys::file_id::FileId;
@@ -261,6 +262,9 @@ impl Slot {
         // Partner: `is_held_by`, `for_each`. Relaxed: these decide by the owner word.
         self.thread_id.store(thread.id, Relaxed);
         self.thread_number.store(thread.number, Relaxed); // partner: as above
+        // Pairs with `acquire` in `Pinned::thread` and `held_by_this_thread`: a thread that has
+        // seen this handle in the owner word sees the thread that acquired, and no earlier one.
+        InnerShareable.release();
     }
 
     /// Keeps the region of the handle mapped until [`unpin`](Self::unpin). Returns `false` if the
@@ -310,6 +314,7 @@ impl Slot {
 /// Returns `true` if this thread acquired the lock on this file through the handle `owner`.
 /// Async-signal-safe.
 pub(crate) fn held_by_this_thread(owner: Token, identity: FileId) -> bool {
+    InnerShareable.acquire(); // pairs with `release` in `used_by`: the caller has read the word
     let thread = this_thread();
     slots().any(|slot| slot.is_held_by(owner, identity, thread))
 }
@@ -319,10 +324,18 @@ pub(crate) struct Pinned {
     pub(crate) word: *const AtomicU32,
     pub(crate) token: Token,
     pub(crate) fence: FenceScope,
-    /// The kernel's number of the thread that last began to acquire the lock; it may have ended.
-    pub(crate) thread: u32,
-    /// Our own number of that thread, which no other thread gets.
-    pub(crate) thread_number: u32,
+    slot: &'static Slot,
+}
+
+impl Pinned {
+    /// Returns the thread that last began to acquire the lock; it may have ended. Read *after* the
+    /// owner word: if that names the handle, this is the thread that has the lock, or a later one.
+    pub(crate) fn thread(&self) -> Thread {
+        InnerShareable.acquire(); // pairs with `release` in `used_by`
+        // Partner: `used_by`. Relaxed: the fence above orders.
+        let (id, number) = (&self.slot.thread_id, &self.slot.thread_number);
+        Thread { id: id.load(Relaxed), number: number.load(Relaxed) }
+    }
 }
 
 /// Calls `visit` for each open handle of this process, with a word that is valid during the call.
@@ -339,13 +352,7 @@ pub(crate) fn for_each(mut visit: impl FnMut(&Pinned)) {
                 0 => FenceScope::InnerShareable,
                 _ => FenceScope::FullSystem,
             };
-            visit(&Pinned {
-                word: slot.word.load(Relaxed),
-                token,
-                fence,
-                thread: slot.thread_id.load(Relaxed),
-                thread_number: slot.thread_number.load(Relaxed),
-            });
+            visit(&Pinned { word: slot.word.load(Relaxed), token, fence, slot });
         }
         slot.unpin(generation);
     }
