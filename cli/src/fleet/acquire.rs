@@ -75,7 +75,7 @@ fn wait<'a>(
         let notice = Instant::now() + NOTICE;
         let first = until.map_or(notice, |until| until.min(notice));
         match lock.try_lock_until(first) {
-            Err(error) if error.is_timed_out() && until != Some(first) => {
+            Err(error) if needs_longer(&error) && until != Some(first) => {
                 let holder = holder_by(lock, &error);
                 remark(&format!("waiting for fleet lock {:?}, {holder}", lock.name()));
             }
@@ -87,6 +87,12 @@ fn wait<'a>(
         None => lock.lock(),
     }
     .map(Some)
+}
+
+/// Returns `true` if a call with a longer limit may succeed. The members share a limit, so a slow
+/// one is given up before the limit, with an error of its own.
+fn needs_longer(error: &Error) -> bool {
+    error.is_timed_out() || matches!(error, Error::Slow { .. })
 }
 
 /// Returns the failure for a lock that was not free in time; it has no words unless it `explains`.
@@ -115,6 +121,7 @@ fn holder_by(lock: &FleetLock, error: &Error) -> String {
     match error {
         Error::TimedOut { holder: Some(holder), .. } => held_by_contender(holder),
         Error::TimedOut { cause: Some(cause), .. } => unreadable(cause),
+        Error::Slow { .. } => unreadable(error),
         Error::Local(error) => on_this_machine(&held_by(error.holder(), file(lock))),
         _ => holder_of(lock),
     }

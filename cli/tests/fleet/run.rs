@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use shmlock_tests::hostile::Solo;
+use shmlock_tests::network::Way;
 use shmlock_tests::until;
 
 use super::scene::{SHORT, Scene};
@@ -96,6 +98,21 @@ fn a_time_limit_is_kept_while_the_server_is_silent() {
         let run = ended(scene.bare(&arguments));
         assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{options:?}: {}", run.err);
         assert_eq!(run.err.contains(&url), options.contains(&"-v"), "{}", run.err);
+    }
+}
+
+/// Two members share the time after which `-v` reports the wait, and the other refuses at once.
+#[test]
+fn a_verbose_run_is_as_patient_with_a_slow_member_as_a_silent_one() {
+    let Some(scene) = Scene::new() else { return };
+    let way = Way::to(scene.members[0].socket());
+    way.delay(Duration::from_millis(150));
+    let urls = format!("{},http://127.0.0.1:1", way.endpoint());
+    for options in [&[][..], &["-v"], &["-v", "-w", "1000"]] {
+        let mut arguments = vec!["run", &scene.name, "--fleet", &urls, "--ttl", "600"];
+        arguments.extend(options.iter().chain(&["--", "echo", "ran"]));
+        let run = ended(scene.bare(&arguments));
+        assert_eq!((run.code, run.out.as_str()), (Some(0), "ran\n"), "{options:?}: {}", run.err);
     }
 }
 
