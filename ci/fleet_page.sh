@@ -120,6 +120,9 @@ has '^  holder +pid 4711 on gw-1$'
 has '^  waiters +1$'
 has '^gw-1 .* conveyor'
 [ "$(grep -m 1 ^shmlock/ out)" = $holder ] || die "the first key is not the holder's: $(cat out)"
+SHMLOCK_FLEET=http://127.0.0.1:2379,http://localhost:2379 run cluster
+has '^"ClusterID" : [0-9]+$'
+[ "$(wc -l <out)" = 1 ] || die "one cluster has several names: $(cat out)"
 run free
 [ "$(etcdctl get --prefix shmlock/ --keys-only | xargs)" = $waiter ] || die "the wrong key is gone"
 
