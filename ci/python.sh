@@ -100,7 +100,10 @@ CARGO_TARGET_DIR=$target cargo build --quiet --release -p shmlock-cli
 export SHMLOCK_PROGRAM=$target/release/shmlock
 SHMLOCK_OLD=$(old_package "$builder/bin/python" 5.0.1):$(old_package "$builder/bin/python" 4.4.4)
 export SHMLOCK_OLD
-ours() { timeout --kill-after=5 300 "$1/bin/python" -m pytest -q --tb=short python/tests "${@:2}"; }
+ours() {
+    timeout --kill-after=5 300 "$1/bin/python" -m pytest -q --tb=short python/tests "${@:2}" ||
+        die "our tests failed, or took longer than 300 s (status $?)"
+}
 ours "$work/new"
 if [ "$oldest" != "$newest" ]; then
     pytest=$(environment "$oldest" 'pytest==9.2.0') || skip "pytest is not installable for $oldest"

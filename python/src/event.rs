@@ -17,7 +17,7 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::types::{PyBool, PyCFunction, PyDict, PyTuple, PyType};
 use rustix::process::getpid;
 
 use crate::bell::Bell;
@@ -87,6 +87,7 @@ struct Classes {
     event: Py<PyAny>,
     condition: Py<PyAny>,
     deque: Py<PyAny>,
+    lock: Py<PyType>,
 }
 
 /// Empty if the events of this Python are built otherwise.
@@ -103,6 +104,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         event: threading.getattr("Event")?.unbind(),
         condition: threading.getattr("Condition")?.unbind(),
         deque: py.import("collections")?.getattr("deque")?.unbind(),
+        lock: threading.getattr("Lock")?.call0()?.get_type().unbind(),
     };
     // An error is an event that is built otherwise.
     if tried(py, &classes).unwrap_or(false) {
@@ -113,6 +115,10 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 
 /// Sets an event, and returns `true` if it has rung.
 fn tried(py: Python<'_>, classes: &Classes) -> PyResult<bool> {
+    // A library such as gevent replaces the locks of `threading` by its own.
+    if classes.lock.bind(py).module()? != "_thread" {
+        return Ok(false);
+    }
     let event = classes.event.bind(py).call0()?;
     let bell = Bell::new().map_err(io::Error::from)?;
     let rings = enter(&event, classes, &bell)?;
@@ -162,6 +168,9 @@ fn enter(event: &Bound<'_, PyAny>, classes: &Classes, bell: &Arc<Bell>) -> PyRes
     }
     let acquire = foreign::attribute(&condition, intern!(py, "acquire"))?;
     let release = foreign::attribute(&condition, intern!(py, "release"))?;
+    if !(is_native(&acquire, classes)? && is_native(&release, classes)?) {
+        return Ok(Rings::Never);
+    }
     let append = foreign::attribute(&waiters, intern!(py, "append"))?;
     let (at_once, none) = (PyTuple::new(py, [PyBool::new(py, false)])?, PyTuple::empty(py));
     let ringer = Ringer::new();
@@ -180,6 +189,16 @@ fn enter(event: &Bound<'_, PyAny>, classes: &Classes, bell: &Arc<Bell>) -> PyRes
     };
     foreign::invoke(&release, &none)?;
     added.map(|()| Rings::Yes)
+}
+
+/// Returns `true` if a method is that of a lock of the interpreter itself, which runs no code of
+/// Python.
+fn is_native(method: &Bound<'_, PyAny>, classes: &Classes) -> PyResult<bool> {
+    if !method.is_instance_of::<PyCFunction>() {
+        return Ok(false);
+    }
+    let lock = foreign::attribute(method, intern!(method.py(), "__self__"))?;
+    Ok(lock.get_type().is(&classes.lock))
 }
 
 /// Adds the bell to the ringer of this process in a list of waiters. Returns `false` if the list

@@ -19,15 +19,25 @@ import pytest
 
 import shmlock
 
-#: How long one test may take, in seconds. It is a hang long before.
+#: How long one test may take, or one step of a long test, in seconds. It is a hang long before.
 PATIENCE = 120
 
 
+def pytest_configure(config):
+    """Keeps the error output of the run: pytest replaces it while a test runs."""
+    config.error_output = os.dup(2)
+
+
 @pytest.fixture(autouse=True)
-def watchdog():
-    """Ends the run, with the stacks of all threads, if a test hangs."""
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
-    yield
+def watchdog(request):
+    """Ends the run, with the stacks of all threads, if a test hangs. Its value is a function that
+    tells it of a step: a long test may be slow on a busy machine, but each step comes in time."""
+
+    def begin():
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=request.config.error_output)
+
+    begin()
+    yield begin
     faulthandler.cancel_dump_traceback_later()
 
 
@@ -147,6 +157,16 @@ def in_a_thread(function):
     thread.start()
     thread.join()
     return results[0]
+
+
+def increment(lock, path, count):
+    """Adds to the number in a file. Without the lock, some additions are lost."""
+    for _ in range(count):
+        with lock:
+            with open(path) as file:
+                number = int(file.read())
+            with open(path, "w") as file:
+                file.write(str(number + 1))
 
 
 def until(condition):

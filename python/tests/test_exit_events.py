@@ -149,6 +149,52 @@ def test_events_that_are_built_otherwise_end_a_wait_too(held, name):
         thread.join()
 
 
+@pytest.mark.parametrize("is_at_import", [False, True])
+def test_an_event_with_a_lock_of_the_program_is_polled(name, child, is_at_import):
+    """Libraries such as gevent replace the locks of `threading`. Code of Python would run while the
+    waiter has the event's lock, and a signal handler in it that sets the event would hang."""
+    owner = child(HOLDER, name)
+    owner.line()
+    waiter = child(
+        """
+        import signal, sys, threading
+        native, event = threading.Lock, None
+        class Lock:
+            def __init__(self):
+                self.lock = native()
+                self.__enter__, self.__exit__ = self.lock.__enter__, self.lock.__exit__
+                self.release, self._is_owned = self.lock.release, self.lock.locked
+            def acquire(self, blocking=True):
+                acquired = self.lock.acquire(blocking)
+                if event is not None and not blocking:
+                    signal.raise_signal(signal.SIGUSR1)
+                return acquired
+        if sys.argv[2] == "True":
+            threading.Lock = Lock
+            import shmlock
+        else:
+            import shmlock
+            threading.Lock = Lock
+        event = threading.Event()
+        threading.Lock = native
+        signal.signal(signal.SIGUSR1, lambda *_: event.set())
+        lock = shmlock.ShmLock(sys.argv[1], exit_event=event)
+        print(lock.acquire(timeout=0.2), event.is_set(), len(event._cond._waiters))
+        threading.Timer(0.1, event.set).start()
+        print(lock.acquire())
+        """,
+        name,
+        is_at_import,
+    )
+    waiter.line("False False 0")
+    waiter.line("False")
+    assert waiter.end() == 0
+    owner.say()
+    owner.line("released")
+    owner.say()
+    owner.end()
+
+
 def test_an_event_is_not_disturbed_by_the_waits_that_it_ends(held, name):
     """Its own waiters are woken, it is waited for again, and its list does not grow."""
     event = threading.Event()

@@ -255,7 +255,9 @@ def test_with_only_old_waiters_left_they_wait_until_a_new_opener_comes(name, chi
 
 @old_package
 @both_versions
-def test_old_and_new_programs_count_together_while_new_ones_are_killed(name, child, tmp_path, old):
+def test_old_and_new_programs_count_together_while_new_ones_are_killed(
+    name, child, tmp_path, old, watchdog
+):
     path = tmp_path / "numbers"
     path.write_bytes(bytes(24))
 
@@ -269,6 +271,7 @@ def test_old_and_new_programs_count_together_while_new_ones_are_killed(name, chi
     assert all("native" in version for _, version in news)
     kills = 0
     while kills < 25:
+        watchdog()
         before = struct.unpack("=Q", path.read_bytes()[:8])[0]
         until(lambda before=before: struct.unpack("=Q", path.read_bytes()[:8])[0] > before + 20)
         victim, _ = news.pop(random.randrange(len(news)))

@@ -101,7 +101,8 @@ class AsyncShmLock:
 
     The same lock as `ShmLock` of that name. An object is one contender: its tasks take turns, in
     the order in which they ask, and one of them at a time waits for the lock. A task that holds the
-    lock and acquires it again waits for ever. One event loop at a time runs its tasks.
+    lock and acquires it again waits for ever. One event loop at a time runs its tasks. There is no
+    exit event: a task that is cancelled ends its wait at once, and leaves nothing behind.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
