@@ -64,8 +64,8 @@ compile_error!(
 // From the ground up; each module uses only those before it:
 // sync, barrier, fence, layout, ticket/{layout, words}, token, word, error, region, protocol, wait,
 // contend, record/{mod, encoded, access}, counters, snapshot,
-// roll/{boot, mod, memory, resume, liveness}, epoch_region,
-// lock/{hold_count, mod, boot, change, guard}, wait_async,
+// roll/{boot, words, mod, memory, resume, liveness}, epoch_region,
+// lock/{hold_count, disturbed, mod, boot, change, guard}, wait_async,
 // ticket/{region, steps, probes, contend, change, mod, guard}.
 mod barrier;
 pub mod contend;

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use super::disturbed::{Disturbed, Refusal};
 use super::hold_count::HoldKind;
 use super::{Outcome, RegionLock};
 use crate::contend::{self, AssumeAlive, Liveness};
@@ -9,52 +10,8 @@ use crate::error::Error;
 use crate::fence::{Fence, FullSystem};
 use crate::protocol::{self, Acquisition, Attempt, Wake};
 use crate::record::encoded::EncodedRecord;
-use crate::region::Region;
-use crate::token::Token;
 use crate::wait::{self, Spin, Wait, WaitAction, WaitContext};
 use crate::word::Word;
-
-/// What an acquisition left to [`RegionLock::enter_disturbed`].
-#[derive(Clone, Copy)]
-pub(super) enum Disturbed<'a> {
-    /// All: the handle is as it was.
-    Unchanged,
-    /// To count it: the word of the region names the handle, which is in change.
-    Uncounted(
-        #[expect(dead_code, reason = "lies in a register anyway, where a number would be loaded")]
-        Region<'a>,
-    ),
-}
-
-/// A proof of death that is lent: the cold functions take theirs by value, because an address of
-/// nothing takes an instruction as well.
-pub(super) struct Lent<'l, L>(pub(super) &'l mut L);
-
-impl<L: Liveness> Liveness for Lent<'_, L> {
-    fn while_dead<R>(&mut self, owner: Token, act: impl FnOnce() -> R) -> Option<R> {
-        self.0.while_dead(owner, act)
-    }
-}
-
-/// Why a call left the handle without one more hold: those values of [`Error`] that it can have, in
-/// two registers. An [`Error`] is passed in memory, and is moved byte by byte on some targets.
-pub(super) enum Refusal {
-    Busy(Word),
-    Overwritten(Word),
-    InUse,
-    NestingTooDeep,
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Busy(seen) => Self::Busy { seen },
-            Refusal::Overwritten(found) => Self::Overwritten { found },
-            Refusal::InUse => Self::InUse,
-            Refusal::NestingTooDeep => Self::NestingTooDeep,
-        }
-    }
-}
 
 impl<'a, F: Fence> RegionLock<'a, F> {
     /// Acquires a free lock that no other handle has held since this one held it last: the whole

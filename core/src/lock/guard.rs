@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::RegionLock;
-use super::change::{Disturbed, Lent};
+use super::disturbed::{Disturbed, Lent};
 use super::hold_count::HoldKind;
 use crate::contend::{AssumeAlive, Liveness};
 use crate::error::Error;

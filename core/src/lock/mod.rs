@@ -2,11 +2,12 @@
 //! each call.
 //!
 //! This file has the handle; `boot.rs` makes that of a core that counts its boots; `guard.rs` has
-//! the calls that return a guard; `change.rs` moves the owner word; `hold_count.rs` counts nested
-//! holds.
+//! the calls that return a guard; `change.rs` moves the owner word, and `disturbed.rs` has what its
+//! calls pass to each other; `hold_count.rs` counts nested holds.
 
 mod boot;
 mod change;
+mod disturbed;
 pub(crate) mod guard;
 pub(crate) mod hold_count;
 
@@ -24,7 +25,7 @@ use crate::token::Token;
 use crate::wait::Wait;
 use crate::word::Word;
 
-use change::{Disturbed, Lent};
+use disturbed::{Disturbed, Lent};
 use hold_count::{HoldCount, HoldKind};
 
 /// A reentrant lock over a region, held under a static token.

@@ -70,6 +70,7 @@ mod boot;
 mod liveness;
 mod memory;
 mod resume;
+mod words;
 
 use core::fmt;
 
@@ -82,7 +83,7 @@ pub use boot::{Boot, BootId, EPOCHS, Slot};
 pub use liveness::BootLiveness;
 pub use memory::RollMemory;
 
-use memory::SlotWords;
+use words::SlotWords;
 
 /// The boot counters of all cores that share some locks. A copyable reference.
 ///
