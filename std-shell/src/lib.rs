@@ -76,11 +76,12 @@ compile_error!(
 //
 // sys       clocks, futexes, byte locks, signals, forks (calls on files and mappings: shm)
 // layout    the bytes of the file and the byte locks on it
+// error     what can fail (after `name.rs` and `holder.rs`)
 // identity  presence, tokens, liveness
-// error     what can fail (with `name.rs` and `holder.rs`)
 // shm       from a name to mapped memory, and back
 // process   the open handles of this process, and their release at its end
 // inspect   looking at locks without holding them, and removing what the dead left
+// watch     noticing deaths for all waiters of a process
 // wait      spinning, sleeping, probing, fairness
 // lock      `ShmLock`, its builder and its guard
 // block     typed data beside a lock
