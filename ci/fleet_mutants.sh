@@ -6,8 +6,8 @@
 #
 # With `model`, the searches of fleet/src/model/holds.rs are the tests, and one must find the broken
 # promise that is named. Some rules only the model can break: a margin of zero needs clocks that
-# differ. The model has more mutants in fleet/src/model/mutants.rs: of what is not a decision, such
-# as the order of requests, the servers and the clocks.
+# differ. The model has more mutants in fleet/src/model/mutants.rs, for example of the order of
+# requests, of the servers and of the clocks.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . ci/lib/etcd.sh
@@ -83,8 +83,8 @@ model_a_watch_that_begins_late protocol.rs model Overslept
 MUTANTS
 }
 
-# copy SOURCES: copies the tree without what is not built. With the times of the files, so that only
-# the crate with the mutant is built anew: the file that it changes has a new time.
+# copy SOURCES: copies the tree without the files that no build reads. It keeps the times of the
+# files, so that only the crate with the mutant is built anew: the changed file has a new time.
 copy() {
     rm -rf "$1" && mkdir -p "$1"
     cp -rp Cargo.toml Cargo.lock clippy.toml core std-shell tests fleet ci "$1"

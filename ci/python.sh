@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Proves: the wheel of python/ takes the old package's place. The old package's own tests, unmodified,
-# pass: all but six in the default mode, all in the interoperation mode, those of 5.0.1 and of 4.4.4.
-# Our own tests pass with the oldest and the newest Python here. Types are checked by mypy and
-# pyright, the rest by ruff and clippy. pip replaces the old package by the wheel and back, and
-# leaves nothing. Programs in Python, Rust and C share one lock while all are killed.
+# Proves: the wheel of python/ takes the old package's place. The old package's own tests,
+# unmodified, pass: all but six in the default mode, all in the interoperation mode, those of 5.0.1
+# and of 4.4.4. Our own tests pass with the oldest and the newest Python here. Types are checked by
+# mypy and pyright, the rest by ruff and clippy. pip replaces the old package by the wheel and back,
+# and leaves nothing. Programs in Python, Rust and C share one lock while all are killed.
 # `ci/python.sh wheel` only builds the wheel, and prints its path last.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

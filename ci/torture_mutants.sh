@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Proves: the torture detects broken rules of the protocol. Each mutant breaks one rule in a copy of
-# the tree; each run of a minute must end with a fault. One mutant hangs at the end of its run, which
-# takes a minute more to tell. Where the torture is blind, a test must fail instead. All take a
-# quarter of an hour, so they are no part of every change. Arguments: the mutants, if not all.
+# the tree; each run of a minute must end with a fault. One mutant hangs at the end of its run,
+# which takes a minute more to tell. Where the torture is blind, a test must fail instead. All take
+# a quarter of an hour, so they are no part of every change. Arguments: the mutants, if not all.
 # `--list` only applies each.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -82,7 +82,7 @@ fn overdue(owner: Token) -> bool {
 RUST
 }
 
-# copy SOURCES: copies the tree without what is not built.
+# copy SOURCES: copies the tree without the files that no build reads.
 copy() {
     rm -rf "$1" && mkdir -p "$1"
     cp -r Cargo.toml Cargo.lock clippy.toml core std-shell tests ci "$1"

@@ -3,8 +3,9 @@
 # architectures, and the source distribution.
 # Proves: they need only what manylinux2014 and Python 3.10 have; the source distribution builds
 # outside the repository; pip installs each wheel, which then passes the old package's tests and
-# ours: with the oldest Python here, with Debian's newest one, and on ARM under an emulator. A quarter
-# of an hour, and ten minutes more for each root the first time: not among the jobs of all.sh.
+# ours: with the oldest Python here, with Debian's newest one, and on ARM under an emulator. A
+# quarter of an hour, and ten minutes more for each root the first time: not among the jobs of
+# all.sh.
 # shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

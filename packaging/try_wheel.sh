@@ -3,8 +3,8 @@
 # architecture, and runs the old package's tests and those of python/ there. try_wheel.sh here: does
 # the same with the oldest Python of this machine, and with its free-threaded ones.
 #
-# lib/roots.sh has the Debian. Debian 12 has Python 3.11; for x86_64 it is the next release, with the
-# newest Python. Where each instruction is emulated, what takes long and shows nothing about a
+# lib/roots.sh has the Debian. Debian 12 has Python 3.11; for x86_64 it is the next release, with
+# the newest Python. Where each instruction is emulated, what takes long and shows nothing about a
 # processor is left out: the tests of 4.4.4, which are nearly those of 5.0.1, the examples of pages,
 # counting beside killed old programs, and most rounds of interrupts.
 set -euo pipefail

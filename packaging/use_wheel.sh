@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# use_wheel.sh PYTHON DIRECTORY: what packaging/try_wheel.sh runs. DIRECTORY has the wheel, the tests
-# and the old package; PYTHON has pytest.
+# use_wheel.sh PYTHON DIRECTORY: what packaging/try_wheel.sh runs. DIRECTORY has the wheel, the
+# tests and the old package; PYTHON has pytest.
 set -euo pipefail
 python=$1 directory=$2
 cd "$directory"

@@ -48,8 +48,8 @@ environment() {
     echo "$place"
 }
 
-# old_package PYTHON VERSION: prints the directory of the old package's source distribution, which is
-# downloaded once, unmodified.
+# old_package PYTHON VERSION: prints the directory of the old package's source distribution, which
+# is downloaded once, unmodified.
 old_package() {
     local place=$pythons_cache/old
     [ -d "$place/shmlock-$2/tests" ] || {

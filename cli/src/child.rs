@@ -130,8 +130,8 @@ impl Running {
         Ok(None)
     }
 
-    /// Returns the process of the command, which is a zombie until [`step`](Self::step) has returned
-    /// how it has ended.
+    /// Returns the process of the command. After its end it is a zombie until [`step`](Self::step)
+    /// has returned how it ended.
     #[cfg(feature = "fleet")]
     pub(crate) fn pid(&self) -> Pid {
         self.pid

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     crashed: bool,
 
-    /// Also report what is in use
+    /// Also report files that are in use
     #[arg(short, long)]
     verbose: bool,
 

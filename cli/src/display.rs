@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Escapes what is not printable, so that the text cannot move a terminal's cursor or begin a line.
+/// Escapes unprintable characters: the text cannot move a terminal's cursor or begin a line.
 pub(crate) fn escaped(text: &str) -> String {
     const QUOTES: [char; 2] = ['"', '\''];
     let mut escaped = String::with_capacity(text.len());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_shows_and_no_character_is_halved() {
+    fn a_cut_shows_and_halves_no_character() {
         assert_eq!(shortened("sleep 1", 63), "sleep 1");
         assert_eq!(shortened("abcdef", 5), "ab…");
         assert_eq!(shortened("aüöä", 6), "aü…");

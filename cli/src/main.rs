@@ -1,7 +1,7 @@
 //! `shmlock`: named locks between processes, for shell scripts and people.
 //!
 //! Each verb has a file, with its arguments and its work. Several verbs share `args` (directory,
-//! timeout), `acquire`, `report`, `events` and `owner` (what is shown), `table`, `display`,
+//! timeout), `acquire`, `report`, `events` and `owner` (their output), `table`, `display`,
 //! `process`, `hint` and `exit`. `run` is made of `inherited`, `signals`, `witness`, `exec` and
 //! `child`. `fleet` has the locks over machines, of several verbs; `no_fleet` takes its place in a
 //! build without them.

@@ -9,7 +9,7 @@ use shmlock::Holder;
 use crate::display::{escaped, span};
 use crate::process::{self, Evidence, File};
 
-/// An owner, alive or dead: its record, and what is seen of its process here.
+/// An owner, alive or dead: its record, and the facts about its process that this process sees.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Owner {
     #[serde(flatten)]

@@ -268,7 +268,7 @@ fn closed_standard_streams_stay_closed_and_nothing_of_ours_is_on_their_numbers()
 }
 
 #[test]
-fn what_is_said_to_a_closed_stream_does_not_get_into_the_lock() {
+fn output_to_a_closed_stream_does_not_get_into_the_lock() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     let directory = folder.path().to_str().expect("UTF-8");

@@ -160,8 +160,7 @@ fn a_timeout_is_silent_without_verbose() {
 }
 
 #[test]
-fn a_command_that_a_signal_ends_is_told_as_flock_tells_it_and_ours_ends_so_if_it_was_sent_the_same()
-{
+fn a_command_that_a_signal_ends_has_the_status_of_flock_and_a_signal_to_both_ends_run_too() {
     with_each(|lock| {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGSEGV] {
             let script = format!("kill -{signal} $$");

@@ -34,7 +34,7 @@ fn total(run: &mut Running) -> String {
 }
 
 #[test]
-fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
+fn a_signal_to_each_process_of_a_control_group_reaches_the_command_once() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for _ in 0..rounds(40) {
@@ -50,7 +50,7 @@ fn what_is_sent_to_each_process_of_a_control_group_reaches_the_command_once() {
 }
 
 #[test]
-fn what_is_sent_to_the_process_group_reaches_the_command_once() {
+fn a_signal_to_the_process_group_reaches_the_command_once() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for _ in 0..rounds(10) {
@@ -62,7 +62,7 @@ fn what_is_sent_to_the_process_group_reaches_the_command_once() {
 }
 
 #[test]
-fn what_is_sent_to_run_alone_reaches_the_command_once() {
+fn a_signal_to_run_alone_reaches_the_command_once() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for options in [&[][..], &["-o"]] {
@@ -76,7 +76,7 @@ fn what_is_sent_to_run_alone_reaches_the_command_once() {
 }
 
 #[test]
-fn what_is_sent_at_any_moment_of_the_start_reaches_the_command_once_or_ends_run() {
+fn a_signal_at_any_moment_of_the_start_reaches_the_command_once_or_ends_run() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     for round in 0..rounds(60) {
@@ -123,7 +123,7 @@ fn a_signal_that_is_pending_at_the_start_is_pending_in_the_command() {
 }
 
 #[test]
-fn a_command_in_a_group_of_its_own_receives_what_is_sent_to_the_group_of_run() {
+fn a_command_in_a_group_of_its_own_receives_the_signals_to_the_group_of_run() {
     let fixture = Solo::new();
     let name = fixture.name("l");
     let mut command = shmlock(["run", &name, "setsid", "sh", "-c", COUNTS]);

@@ -30,11 +30,9 @@ impl Region<'_> {
         low
     }
 
-    /// Counts an acquisition as [`count_acquisition`](Self::count_acquisition) does, if `previous`
-    /// is the low half still, and returns the new one. `None` if it is another, or if the high half
-    /// would have to move: nothing is stored then.
-    ///
-    /// So `u32::MAX` is a `previous` that always answers `None`.
+    /// Counts an acquisition as [`count_acquisition`](Self::count_acquisition) does, and returns
+    /// the new low half. `None`, and nothing is stored, if the low half is not `previous`, or if
+    /// the high half would change. So the answer to `u32::MAX` is always `None`.
     #[inline]
     pub(crate) fn count_next_acquisition(self, previous: u32) -> Option<u32> {
         let generation = &self.words().generation;

@@ -51,7 +51,7 @@ fn a_panic_leaves_neither_a_hold_nor_a_handle_in_use_wherever_it_comes_from() {
 }
 
 #[test]
-fn a_handle_takes_the_lock_after_a_panic_as_if_nothing_had_been_and_its_record_is_whole() {
+fn a_handle_acquires_the_lock_after_a_panic_and_its_record_is_whole() {
     static MEMORY: RawMemory = RawMemory::zeroed();
     for place in PLACES {
         let lock = handle(&MEMORY);
@@ -88,7 +88,7 @@ fn a_waiter_that_panics_when_it_has_been_woken_owes_the_wake_to_the_others() {
 }
 
 #[test]
-fn a_waiter_that_panics_when_the_lock_has_changed_hands_leaves_a_mark_for_the_others() {
+fn a_waiter_that_panics_when_the_lock_has_changed_hands_leaves_waiters_set() {
     let memory = RawMemory::zeroed();
     let (holder, waiter, third) = (lock(&memory, 1), lock(&memory, 2), lock(&memory, 3));
     holder.acquire(&mut Spin::attempts(0)).expect("free");

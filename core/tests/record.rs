@@ -136,7 +136,7 @@ fn a_record_describes_the_owner_that_it_names() {
 }
 
 #[test]
-fn a_half_written_record_describes_nobody() {
+fn a_half_written_record_describes_no_owner() {
     let memory = held(3);
     memory.set(SEQUENCE, 5);
     assert!(!memory.region().record_describes(derived(3).0));

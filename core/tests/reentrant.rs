@@ -53,8 +53,7 @@ const CALLS: [Call; 13] = [
 ];
 
 #[test]
-fn a_call_from_within_another_of_the_same_handle_is_refused_and_changes_nothing_wherever_it_comes_from()
- {
+fn a_call_from_within_a_call_of_the_same_handle_is_refused_and_changes_nothing() {
     static MEMORY: RawMemory = RawMemory::zeroed();
     for place in PLACES {
         let undisturbed = handle(&MEMORY);
@@ -175,7 +174,7 @@ impl Liveness for Forgets {
 }
 
 #[test]
-fn a_proof_that_takes_over_and_denies_it_is_found_out_by_the_word() {
+fn the_word_shows_a_take_over_that_the_proof_denies() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     memory.set(0, OTHER);
@@ -186,7 +185,7 @@ fn a_proof_that_takes_over_and_denies_it_is_found_out_by_the_word() {
 }
 
 #[test]
-fn a_proof_that_is_not_used_robs_nobody() {
+fn a_proof_that_is_not_used_robs_no_owner() {
     let memory = RawMemory::zeroed();
     memory.set(0, OTHER);
     let answer = lock(&memory, 1).acquire_or_recover(&mut probing(3), &mut Forgets);
@@ -234,7 +233,7 @@ fn while_stuck(memory: &RawMemory, in_the_proof: bool, meanwhile: impl FnOnce())
 }
 
 #[test]
-fn a_wait_that_does_not_return_keeps_nobody_from_the_lock() {
+fn a_wait_that_does_not_return_keeps_no_other_handle_from_the_lock() {
     let memory = RawMemory::zeroed();
     let owner = lock(&memory, 2);
     owner.acquire(&mut Spin::attempts(0)).expect("free");
@@ -304,7 +303,7 @@ fn holds_nest_to_their_limit_and_all_of_them_can_be_released() {
 }
 
 #[test]
-fn as_many_forgotten_guards_as_there_can_be_hold_the_lock_and_never_look_like_a_call_under_way() {
+fn forgotten_guards_up_to_the_limit_hold_the_lock_and_never_look_like_a_call_under_way() {
     let memory = RawMemory::zeroed();
     let lock = lock(&memory, 1);
     for _ in 0..65_534 {

@@ -296,7 +296,7 @@ fn a_death_is_seen_from_outside_until_the_data_is_declared_consistent() {
 }
 
 #[test]
-fn what_is_no_such_lock_is_refused_and_not_written_to() {
+fn memory_without_such_a_lock_is_refused_and_not_written_to() {
     let memory = TicketMemory::<3>::new();
     let wrong = TicketLock::new(region(&memory), number(4)).map(drop);
     assert_eq!(wrong, Err(Error::NoSuchParty { party: 4, parties: 3 }));

@@ -128,7 +128,7 @@ fn a_timer_that_panics_while_it_is_awaited_leaves_a_handle_at_rest() {
         .expect("held");
 }
 
-/// Keeps a pointer, for leak detectors, to what is leaked on purpose.
+/// Keeps a pointer, for leak detectors, to a value that is leaked on purpose.
 static FORGOTTEN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 #[test]

@@ -82,12 +82,12 @@ static int32_t wait_for_it(void *context, shmlock_core_wait_context *contention)
 {
     static const struct timespec interval = {.tv_nsec = 20 * 1000 * 1000};
     (void)context;
-    uint32_t marked;
+    uint32_t value;
     if (contention->attempt % 64 != 63 ||
-        shmlock_core_set_waiters(contention, &marked) != SHMLOCK_CORE_STATUS_OK)
+        shmlock_core_set_waiters(contention, &value) != SHMLOCK_CORE_STATUS_OK)
         return 0;
     /* Sleeps only while the word has this value. After a wake, a signal or a timeout: retry. */
-    futex(contention->word, FUTEX_WAIT, marked, &interval);
+    futex(contention->word, FUTEX_WAIT, value, &interval);
     return 0;
 }
 

@@ -131,7 +131,7 @@ impl Contender {
     /// Checks that the endpoints that answer have the key that was put.
     fn compare(&self, stay: &Stay, look: &Look) -> Result<()> {
         let longest = self.settings.request_timeout / COMPARISON;
-        // Half of what is left: the lock may be free.
+        // Half of the time that is left: the lock may be free.
         let limit = self.limit((longest * 2).min(stay.hold.left())) / 2;
         let Lease { id, token, .. } = stay.lease;
         self.etcd.compare_endpoints(id, token, look.member, limit)

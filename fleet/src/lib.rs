@@ -49,9 +49,9 @@
 //!   20418), and with it the reading that confirms a renewal. The token protects.
 //! * All endpoints have to be members of one cluster, on all machines. A handle that gets answers
 //!   from two refuses them ([`Error::OtherCluster`]), and a holder that finds it late has lost the
-//!   lock ([`Loss::OtherCluster`]). It is not noticed while one machine reaches only one cluster and
-//!   another machine only the other. A cluster that was built anew is another one for the handles
-//!   that were open.
+//!   lock ([`Loss::OtherCluster`]). No handle notices it while one machine reaches only one cluster
+//!   and another machine only the other. To open handles, a cluster that was built anew is another
+//!   one.
 //! * A lock is not known to etcd's own `etcdctl lock`, and does not exclude it.
 //! * A forked child cannot use a handle or a guard of its parent: calls return [`Error::Forked`],
 //!   and a drop changes nothing.

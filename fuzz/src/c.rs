@@ -117,7 +117,7 @@ struct Longer {
 }
 
 impl Scenario {
-    /// Makes the calls, and closes what is open.
+    /// Makes the calls, and closes the open handles.
     pub fn play(&self) {
         let tempdir = TempDir::clean();
         let directory = CString::new(tempdir.path().as_os_str().as_bytes()).expect("no NUL");

@@ -33,7 +33,7 @@ impl<'a, A: Arbitrary<'a>> Arbitrary<'a> for Event<A> {
     }
 }
 
-/// Returns a word at a border of the numbers, the epochs or the sections, or any other.
+/// Returns a word near a limit of numbers, epochs or section words, or any other word.
 fn border(what: u8, bytes: &mut Unstructured<'_>) -> Result<u32> {
     let near = u32::from(what / 8);
     Ok(match what % 8 {

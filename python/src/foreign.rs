@@ -94,7 +94,7 @@ pub(crate) fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Returns the number that an object stands for.
 ///
 /// # Errors
-/// `TypeError` for what is no number, `OverflowError` beyond any float, and those of the object.
+/// `TypeError` for no number, `OverflowError` beyond any float, and those of the object.
 pub(crate) fn number(object: &Bound<'_, PyAny>) -> PyResult<f64> {
     // SAFETY: a living object; this thread is attached.
     let number = guarded(|| unsafe { PyFloat_AsDouble(object.as_ptr()) });

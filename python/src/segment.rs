@@ -107,8 +107,8 @@ pub(crate) fn make(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno>
 
 /// Makes the segment in the place of a leftover.
 ///
-/// *If we die here:* a file of 32 bytes with a name of its own is left, which nothing looks for. The
-/// path has a leftover, as before, or that of another owner.
+/// *If we die here:* a file of 32 bytes with a name of its own is left, which no process looks for.
+/// The path has the leftover, as before, or the segment of another owner.
 fn replace(path: &Path, uuid: [u8; UUID]) -> Result<Option<Made>, Errno> {
     let pid = rustix::process::getpid().as_raw_nonzero();
     let name = format!(".shmlock-interop-{pid}-{}", rustix::thread::gettid().as_raw_nonzero());

@@ -47,7 +47,7 @@ impl State {
 
     /// Returns the handle for as long as a wait refers to it.
     fn lock_of_wait(&self) -> &'static ShmLock {
-        // SAFETY: invariants 1 and 2: what is made of it is kept in `wait` only.
+        // SAFETY: invariants 1 and 2: the wait that is made of it is kept in `wait` only.
         unsafe { self.lock.as_ref() }
     }
 }

@@ -1,4 +1,4 @@
-"""Arguments of all kinds: what is refused is named by an exception, never by a panic."""
+"""Arguments of all kinds: an exception names the refused one; nothing panics."""
 
 import decimal
 import errno
@@ -82,7 +82,7 @@ def test_scalars_of_numpy_are_timeouts(name):
 
 
 @pytest.mark.parametrize("timeout", ["", "1", b"1", [], {}, object(), 1j, decimal.Decimal("snan")])
-def test_what_is_no_number_is_no_timeout(name, timeout):
+def test_an_object_that_is_no_number_is_no_timeout(name, timeout):
     lock = shmlock.ShmLock(name)
     for use in (lock.acquire, lock.lock):
         with pytest.raises((TypeError, ValueError)):

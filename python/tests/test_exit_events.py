@@ -112,7 +112,7 @@ def test_an_event_that_was_set_and_cleared_at_once_ends_the_wait_when_it_is_set_
     time.sleep(2)  # a parameter: looks are a second apart
     for event, thread in zip(events, threads, strict=True):
         before = sleeps_of(thread.native_id)
-        with event._cond:  # what is left of a `set()` and a `clear()` that no look came between
+        with event._cond:  # as after a `set()` and a `clear()` without a look between them
             event._cond.notify_all()
         until(lambda thread=thread, before=before: sleeps_of(thread.native_id) > before)
         begin = time.monotonic()

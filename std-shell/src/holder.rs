@@ -88,7 +88,7 @@ impl Holder {
     }
 }
 
-/// Serialises what the accessors return, `null` for what is not known: `token`, `pid`,
+/// Serialises the values of the accessors, `null` for an unknown one: `token`, `pid`,
 /// `pid_namespace`, `pid_is_ours`, `uuid` as text, `description`, and [`since`](Holder::since) as
 /// `held_seconds`.
 #[cfg(feature = "serde")]

@@ -581,7 +581,7 @@ static int write_zeros(struct opening *o)
     return e;
 }
 
-/* 9.4, Memory: the file keeps what is there, and never shrinks. */
+/* 9.4, Memory: the file keeps its content, and never shrinks. */
 static int allocate(struct opening *o)
 {
     struct stat s;

@@ -69,7 +69,7 @@ typedef struct peer_lock peer_lock;
 
 /* 9 */
 int peer_open(peer_lock **out, const char *dir, const char *name, const struct peer_options *o);
-/* 10: finished = false leaves a held word as a crash mark. The handle ends in every case. */
+/* 10: finished = false leaves a held word with DIED. The handle ends in every case. */
 int peer_close(peer_lock *l, bool finished);
 /* 4, 12: timeout_ns < 0 waits without end, 0 is one try, else the wait is that long at most. */
 int peer_acquire(peer_lock *l, int64_t timeout_ns, struct peer_taken *taken);

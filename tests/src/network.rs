@@ -36,7 +36,7 @@ impl Gate {
         self.state().is_held = true;
     }
 
-    /// Lets pass what was held and what comes, without a delay.
+    /// Forwards the held bytes, and the next ones without a delay.
     pub fn open(&self) {
         *self.state() = State::default();
         self.0.is_open.notify_all();

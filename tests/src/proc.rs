@@ -69,7 +69,7 @@ fn works(pid: u32) -> bool {
     stats.any(|stat| shows_state(&stat, 'R') || shows_state(&stat, 'D'))
 }
 
-/// Returns `true` if it is stopped by a signal. Until then it may read what is typed.
+/// Returns `true` if it is stopped by a signal. Until then it may read typed input.
 #[must_use]
 pub fn is_stopped(pid: u32) -> bool {
     is_in_state(pid, 'T')

@@ -94,8 +94,8 @@ impl Tickets {
         visits.store(visits.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Tells the parties to end if the time since `begin` is over. Returns `true` if they are to end:
-    /// it was over for this party, or for another.
+    /// Tells the parties to end if the time since `begin` is over. Returns `true` if they are to
+    /// end, because it was over for this party or for another.
     #[must_use]
     pub fn end_in_time(&self, begin: Instant) -> bool {
         // Partner: the same of others. Relaxed: it orders nothing.

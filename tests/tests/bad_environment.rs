@@ -25,7 +25,7 @@ fn a_directory_that_is_missing_is_named() {
 }
 
 #[test]
-fn without_dev_shm_the_error_names_what_is_missing() {
+fn without_dev_shm_the_error_names_it() {
     alone!(|| {
         let Some(_over_it) = mount_tmpfs(Path::new("/dev"), "") else { return };
         for errno in [Errno::NOENT, Errno::NOTDIR] {

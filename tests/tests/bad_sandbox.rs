@@ -1,5 +1,5 @@
 //! Checks sandboxes and kernels that refuse a call or fake its success: the lock finds another way,
-//! or opening names what is missing and leaves nothing behind.
+//! or opening names the missing call and leaves nothing behind.
 
 use std::path::Path;
 use std::time::Duration;

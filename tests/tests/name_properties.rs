@@ -35,7 +35,7 @@ fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), mixed.prop_map(|parts| parts.concat()), "[.]{0,4}", long]
 }
 
-/// Returns what is wrong with a name, in the order that the documentation lists.
+/// Returns the problem of a name, in the order that the documentation lists.
 fn problem(name: &str) -> Option<InvalidNameReason> {
     match name {
         "" => Some(InvalidNameReason::Empty),

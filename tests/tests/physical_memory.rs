@@ -290,7 +290,7 @@ fn a_descriptor_that_may_not_be_written_or_mapped_is_refused_with_its_errno() {
 }
 
 #[test]
-fn what_is_no_memory_is_refused_by_its_kind() {
+fn a_file_that_is_no_memory_is_refused_by_its_kind() {
     let fixture = Fixture::new();
     let folder = Folder::new(&fixture);
     let found = |path: &Path| match open(path) {

@@ -32,7 +32,7 @@ fn is_poisoned<T>(answer: &Result<T, Error>) -> bool {
 fn repair(name: &str) {
     let lock = ShmLock::open(name).expect(HERE);
     let guard = lock.lock().expect("free");
-    assert!(guard.recovered().is_some(), "the lock was given back with the notice");
+    assert!(guard.recovered().is_some(), "the lock was released with the notice");
     guard.declare_consistent().expect("held");
 }
 

@@ -13,8 +13,8 @@ use shmlock_tests::{Capability, alone, can, proc, until};
 const HERE: &str = "a lock";
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// Runs `wait` in a process of its own, while another holds the lock, and checks its wake-ups once it
-/// watches.
+/// Runs `wait` in a process of its own, while another holds the lock, and checks the wake-ups of
+/// that process once it watches.
 fn wakes_once_a_second(wait: impl Fn(&Folder)) {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);

@@ -14,10 +14,10 @@ use crate::usage::Account;
 /// The TTLs, in seconds.
 const TTLS: [u64; 3] = [2, 10, 60];
 
-/// The time before the account begins: all have come to rest.
+/// The time before the account begins, in which all processes come to rest.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// How often the threads are looked at: a thread that ends keeps what it had at the last look.
+/// The time between two looks at the threads. A thread that ends counts with its last values.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A holder or a waiter, with an address of its own for the member.

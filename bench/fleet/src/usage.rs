@@ -34,7 +34,7 @@ impl Account {
     pub(crate) fn look(&mut self) -> Result<()> {
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
             let thread = thread?;
-            // One that has ended in between keeps what it had.
+            // A thread that has ended since the listing keeps its last values.
             if let Some(used) = read(&thread.path()) {
                 self.threads.insert(thread.file_name().to_string_lossy().into_owned(), used);
             }

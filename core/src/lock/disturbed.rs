@@ -7,20 +7,20 @@ use crate::region::Region;
 use crate::token::Token;
 use crate::word::Word;
 
-/// What an acquisition left to `enter_disturbed`.
+/// What `enter_disturbed` still has to do.
 #[derive(Clone, Copy)]
 pub(super) enum Disturbed<'a> {
-    /// All: the handle is as it was.
+    /// To acquire the lock: the handle is unchanged.
     Unchanged,
-    /// To count it: the word of the region names the handle, which is in change.
+    /// To count an acquisition: the owner word names the handle, which is in change.
     Uncounted(
         #[expect(dead_code, reason = "lies in a register anyway, where a number would be loaded")]
         Region<'a>,
     ),
 }
 
-/// A proof of death that is lent: the cold functions take theirs by value, because an address of
-/// nothing takes an instruction as well.
+/// Lends a proof of death to a function that takes one by value. The cold functions do, because a
+/// proof without fields then costs no instruction, and its address would cost one.
 pub(super) struct Lent<'l, L>(pub(super) &'l mut L);
 
 impl<L: Liveness> Liveness for Lent<'_, L> {

@@ -14,7 +14,7 @@
 //! | 8 | magic: the bytes `S`, `H`, `R`, and the version | each party, the same value |
 //! | 12 | reserved, zero | nothing |
 //! | 8·s + 8 | boots: the number of the present boot of slot s, 0 = none yet | the core of slot s |
-//! | 8·s + 12 | retired: the last boot that was declared over, 0 = none | the supervisor of slot s |
+//! | 8·s + 12 | retired: the last boot declared over, 0 = none | the supervisor of slot s |
 //!
 //! All words are little-endian, of 32 bits. **All zero is a valid roll.** Each word of a slot has
 //! one writer. A roll of n slots has 16 + 8·n bytes, 520 at most. The magic word stands where that

@@ -196,7 +196,7 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     pub fn holder(self) -> Option<Holder> {
         let mut token = self.owner()?;
         for _ in 0..READ_ATTEMPTS {
-            // The strongest fence replaces any.
+            // The strongest fence: a reader does not know the scope of the parties.
             let record = self.shared().record_of(token, FullSystem);
             let now = self.owner()?;
             if now == token && record.is_some() {
@@ -250,7 +250,8 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
             FullSystem.acquire();
             let stays = self.ticket_of_owner() == owner;
             FullSystem.acquire();
-            // Then no other party that lives was inside meanwhile.
+            // The owner and the count are the same as before, so no other living party was inside
+            // meanwhile.
             if stays && self.acquisitions() == count {
                 return declared != if_alive && declared != if_dead;
             }

@@ -1,7 +1,7 @@
 //! Provides what the measured programs share: a place in RAM, a critical section, a panic handler.
 //!
 //! A program in `bin/` is one use of one lock. The difference between two programs is the flash and
-//! the RAM of what one of them does more. `nothing` is the zero.
+//! the RAM of the calls that only one of them makes. `nothing` makes none.
 
 #![no_std]
 

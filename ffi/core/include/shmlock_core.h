@@ -585,7 +585,7 @@ shmlock_core_status shmlock_core_take_over(shmlock_core_t *lock, uint32_t dead);
  Sets WAITERS in the owner word, so that the owner's release owes a wake
  (`shmlock_core_owes_wake`). For wait callbacks that sleep until they are woken.
 
- Writes to `marked` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
+ Writes to `value` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
  `contention->word`, or any wait that ends at once if the word has another value. Never blocks;
  async-signal-safe; only the callback, before it returns.
 
@@ -593,11 +593,11 @@ shmlock_core_status shmlock_core_take_over(shmlock_core_t *lock, uint32_t dead);
  `_NULL`, `_MISALIGNED`.
 
  # Safety
- Unless they are refused, `contention` is the callback's argument, and `marked` points to a
+ Unless they are refused, `contention` is the callback's argument, and `value` points to a
  `uint32_t`.
  */
 shmlock_core_status shmlock_core_set_waiters(shmlock_core_wait_context *contention,
-                                             uint32_t *marked);
+                                             uint32_t *value);
 
 /*
  Releases one hold. After the last release, the lock is free.

@@ -209,7 +209,7 @@ pub unsafe extern "C" fn shmlock_core_take_over(lock: *mut Handle, dead: u32) ->
 /// Sets WAITERS in the owner word, so that the owner's release owes a wake
 /// (`shmlock_core_owes_wake`). For wait callbacks that sleep until they are woken.
 ///
-/// Writes to `marked` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
+/// Writes to `value` the value on which to sleep: `futex(2)` with `FUTEX_WAIT` on
 /// `contention->word`, or any wait that ends at once if the word has another value. Never blocks;
 /// async-signal-safe; only the callback, before it returns.
 ///
@@ -217,16 +217,16 @@ pub unsafe extern "C" fn shmlock_core_take_over(lock: *mut Handle, dead: u32) ->
 /// `_NULL`, `_MISALIGNED`.
 ///
 /// # Safety
-/// Unless they are refused, `contention` is the callback's argument, and `marked` points to a
+/// Unless they are refused, `contention` is the callback's argument, and `value` points to a
 /// `uint32_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn shmlock_core_set_waiters(
     contention: *mut WaitContext,
-    marked: *mut u32,
+    value: *mut u32,
 ) -> Status {
-    let mark = || {
+    let set = || {
         let contention = checked(contention)?;
-        checked(marked)?;
+        checked(value)?;
         // SAFETY: made by `Callback`, on whose stack it lies until the callback returns: guaranteed
         // by the caller.
         let core = unsafe { &raw mut (*contention.as_ptr()).core };
@@ -236,8 +236,8 @@ pub unsafe extern "C" fn shmlock_core_set_waiters(
         let core = unsafe { &mut *core.cast::<wait::WaitContext<'_>>() };
         let word = core.set_waiters().map_err(|_| Status::Busy)?;
         // SAFETY: guaranteed by the caller.
-        unsafe { write(marked, word.bits()) }?;
+        unsafe { write(value, word.bits()) }?;
         Ok(Status::Ok)
     };
-    mark().into()
+    set().into()
 }

@@ -64,7 +64,7 @@ struct Waited {
     enough: usize,
     handle: Option<*mut Handle>,
     results: Vec<Status>,
-    marked: u32,
+    value: u32,
 }
 
 /// Gives up after `enough` calls. With a handle, makes allowed and forbidden calls.
@@ -77,12 +77,12 @@ unsafe extern "C" fn wait(context: *mut c_void, contention: *mut WaitContext) ->
     if let Some(handle) = waited.handle {
         // SAFETY: a handle of this thread, during another call: this is the test.
         waited.results.extend(FUNCTIONS.map(|function| unsafe { function(handle) }));
-        let mut marked = 0;
+        let mut value = 0;
         // SAFETY: the callback's argument, and a `u32`.
-        waited.results.push(unsafe { shmlock_core_set_waiters(contention, &raw mut marked) });
-        waited.marked = marked;
+        waited.results.push(unsafe { shmlock_core_set_waiters(contention, &raw mut value) });
+        waited.value = value;
         // SAFETY: refused.
-        waited.results.push(unsafe { shmlock_core_set_waiters(null_mut(), &raw mut marked) });
+        waited.results.push(unsafe { shmlock_core_set_waiters(null_mut(), &raw mut value) });
         // SAFETY: refused.
         waited.results.push(unsafe { shmlock_core_set_waiters(contention, null_mut()) });
     }
@@ -112,7 +112,7 @@ fn a_callback_may_set_waiters_and_may_not_use_the_handle_that_waits() {
     let mut expected = vec![Status::InUse; FUNCTIONS.len()];
     expected.extend([Status::Ok, Status::Null, Status::Null]);
     assert_eq!(waited.results, expected);
-    assert_eq!((waited.marked, memory.get(0)), (1 | WAITERS, 1 | WAITERS));
+    assert_eq!((waited.value, memory.get(0)), (1 | WAITERS, 1 | WAITERS));
     assert!(!two.owes_wake());
     assert_eq!(one.call(shmlock_core_release), Status::Ok);
     assert!(one.owes_wake());

@@ -115,9 +115,9 @@ struct Forking<'g> {
 unsafe extern "C" fn fork_and_return(context: *mut c_void, contention: *mut WaitContext) -> i32 {
     // SAFETY: the test passes its own `Forking`, and does not use it during the call.
     let forking = unsafe { &mut *context.cast::<Forking<'_>>() };
-    let mut marked = 0;
+    let mut value = 0;
     // SAFETY: the callback's argument, and a `u32`.
-    assert_eq!(unsafe { shmlock_core_set_waiters(contention, &raw mut marked) }, Status::Ok);
+    assert_eq!(unsafe { shmlock_core_set_waiters(contention, &raw mut value) }, Status::Ok);
     forking.called += 1;
     forking.generation.fetch_add(1, Relaxed);
     for function in FUNCTIONS {

@@ -156,7 +156,7 @@ public:
     }
 
     /* Returns true while the data may be inconsistent: an owner died, and this handle has the
-       lock. `dead` gets what is known of that owner. */
+       lock. `dead` gets the known facts about that owner. */
     bool recovered(shmlock_holder *dead = nullptr) const noexcept
     {
         shmlock_holder unused;

@@ -22,10 +22,10 @@ pub enum WaitPoint {
 /// Returns 0 if the wait goes on; any other value ends it by `SHMLOCK_STATUS_INTERRUPTED`.
 ///
 /// A waiting thread calls it **before each sleep**: the first time before any sleep, then after
-/// each signal, after each wake that has not brought the lock, and from time to time: after one poll
-/// interval, and each time that the wait, or the time since the last signal, is twice as long; with
-/// an exit event, once a second at least. It need not be async-signal-safe, and may take its time:
-/// other waiters are woken meanwhile. See "Callbacks" at the head of this file.
+/// each signal, after each wake that has not brought the lock, and from time to time: after one
+/// poll interval, and each time that the wait, or the time since the last signal, is twice as long;
+/// with an exit event, once a second at least. It need not be async-signal-safe, and may take its
+/// time: other waiters are woken meanwhile. See "Callbacks" at the head of this file.
 ///
 /// A signal that comes between its return and the sleep is noticed at the next of these times. So
 /// is one whose handler has `SA_RESTART`, in a wait with an exit event. A handler that must end the

@@ -1,4 +1,4 @@
-//! Exports what is known of an owner, alive or dead.
+//! Exports the known facts about an owner, alive or dead.
 
 #![allow(unsafe_code, reason = "exports symbols by their names and takes pointers from C")]
 

@@ -160,7 +160,7 @@ impl Etcd {
             self.call_in_doubt::<TxnAnswer>("/v3/kv/txn", &request, limit, &mut is_in_doubt)
         };
         let answered = match ask(limit) {
-            // Once more, which also reads whether the key is there: it deletes what is left.
+            // Once more: this also reads whether the key is there, and deletes the key if it is.
             Err(error) if error.is_passing() => {
                 let left = limit.saturating_sub(begin.elapsed());
                 if left.is_zero() { Err(error) } else { ask(left) }

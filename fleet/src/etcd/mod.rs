@@ -182,7 +182,7 @@ impl Etcd {
     }
 
     /// Runs `attempt` with the token of the login, and once more with a new one if the server does
-    /// not accept it any more. All of it has `limit`; `attempt` is told what is left.
+    /// not accept it any more. All of it has `limit`; `attempt` gets the time that is left.
     fn logged_in<A>(
         &self,
         endpoint: &Endpoint,

@@ -1,8 +1,8 @@
 //! Checks progress: once the faults have ended, each contender that is under way gets the lock.
 //!
-//! From each state the model goes on in one way. Requests are answered at once, a watch that works
-//! tells, leases end in time, no process comes anew, and each holder releases at once. A round of
-//! that lasts a tick.
+//! From each state there is one continuation. In it requests are answered at once, working watches
+//! report events, leases end in time, no new process comes, and each holder releases at once. A
+//! round lasts one tick.
 
 use super::canonical;
 use super::scope::{Breach, Scope};
@@ -10,7 +10,7 @@ use super::server::{Answer, LEASES};
 use super::steps::Withdrawal;
 use super::world::{CONTENDERS, Keep, Phase, World};
 
-/// How many steps the main threads have within a tick. More are never needed, but for a flaw.
+/// How many steps the main threads have within a tick. Only a flawed model needs more.
 const STEPS: usize = 40;
 
 /// Returns the state after a round, or `None` if no contender is under way.

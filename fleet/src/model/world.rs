@@ -1,7 +1,7 @@
 //! Defines one state of the model.
 //!
-//! A state has no instants: it has times left and times passed. So runs without an end have few
-//! states. [`canonical`](super::canonical) says what else does not count.
+//! A state holds durations, left or passed, and no instants. So a run without an end has few
+//! states. [`canonical`](super::canonical) lists further differences that do not count.
 
 use super::flaw::Flaw;
 use super::scope::{Breach, Scope};
@@ -16,8 +16,8 @@ pub(super) const CONTENDERS: usize = 3;
 /// The most writes under way.
 pub(super) const WRITES: usize = 2;
 
-/// Where the own clock of a contender stands for the product's code, at any time. That code adds
-/// and compares instants; it does the same wherever the clock stands.
+/// The reading of a contender's own clock that the product's code gets, in every state. That code
+/// only adds and compares instants, so the reading itself does not matter.
 const NOW: BootInstant = BootInstant::from_nanos(BEGIN);
 const BEGIN: u64 = 10_000;
 

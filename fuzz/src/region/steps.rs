@@ -130,9 +130,9 @@ impl Step {
             }
             Self::MarkWaiting { seen: saw } => {
                 let saw = saw.unwrap_or(seen);
-                let marked = Word::from_bits(saw | WAITERS);
+                let waiting = Word::from_bits(saw | WAITERS);
                 let answer = protocol::set_waiters(word, Word::from_bits(saw));
-                context.expects(answer, saw == seen, marked.bits(), Ok(marked), Err(unmoved));
+                context.expects(answer, saw == seen, waiting.bits(), Ok(waiting), Err(unmoved));
             }
             Self::Release { me } => {
                 let me = me.token(&before);

@@ -6,7 +6,7 @@
 //! | [`PRESENCE`], 2^30 | read | `A` | a handle is opened | its mapping goes |
 //! | [`PRESENCE`] | write | see below | no other handle is open | the file is removed or left |
 //! | [`UNUSED`], 2^30 + 1 | none | | | |
-//! | [`WATCHERS`], 2^30 + 2 and 2^30 + 3 | write | see below | a process watches | it stops watching |
+//! | [`WATCHERS`], 2^30 + 2, 2^30 + 3 | write | see below | a process watches | it stops watching |
 //! | [`byte_of`] a living token | write | `A` | it is drawn | the mapping goes |
 //! | [`byte_of`] a dead owner's token | write | `B` | recovery begins | the owner word is swapped |
 //!

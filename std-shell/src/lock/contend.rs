@@ -192,7 +192,8 @@ impl ShmLock {
         outcome
     }
 
-    /// Leaves the lock to a woken waiter for a moment. Returns what is left of the deadline.
+    /// Leaves the lock to a woken waiter for a moment. Returns the deadline, which
+    /// counts that moment.
     #[cold]
     fn yield_head_start(&self, deadline: Deadline) -> Result<Deadline> {
         let deadline = deadline.beginning(Instant::now());

@@ -6,13 +6,16 @@
 //!
 //! | fact | when it does not hold | told by |
 //! |---|---|---|
-//! | the handle holds nothing | the hold nests; a signal handler interrupts acquire or release | the state beside the anchor |
-//! | the handle is this process's | a forked child | the same comparison |
-//! | this thread is noted in the slot | another thread used the handle last, or that has ended | the mark of the anchor |
-//! | `recorded`: its owner record is written | the first acquire; after `set_description` | the same: closed |
-//! | `fast_path`: no bookkeeping, no head start | `measure_holds`, `poisoning`, signals, fences of the full system, a head start | the same: closed |
-//! | no guard has outlived its hold | `force_release` during a guard's hold | the same: closed |
-//! | the logger wants no `debug` events | it does; looked at when the fast path opens | the same: closed |
+//! | the handle holds nothing | a nested hold; a handler in acquire or release | the state |
+//! | the handle is this process's | a forked child | the state |
+//! | this thread is noted in the slot | another thread used the handle, or it ended | the mark |
+//! | `recorded` | its owner record is not written: first acquire, new description | closed |
+//! | `fast_path` | `measure_holds`, `poisoning`, signals, full-system fences, head start | closed |
+//! | no guard has outlived its hold | `force_release` during a guard's hold | closed |
+//! | the logger wants no `debug` events | it does; looked at when the fast path opens | closed |
+//!
+//! *The state* is the one beside the anchor, and *the mark* is that of the anchor. *Closed*: the
+//! fast path is closed then, and the anchor has no mark.
 //!
 //! The fast path is *open* for the thread whose mark the anchor has (`process/anchor.rs`). A thread
 //! that finds another mark opens it, if the facts hold. Code that changes a fact closes it.

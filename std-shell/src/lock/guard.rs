@@ -36,8 +36,8 @@ impl<'a> Guard<'a> {
         Self { lock, epoch, not_send: PhantomData }
     }
 
-    /// Returns what is known of an owner that died holding the lock; `None` if the data was left
-    /// in order.
+    /// Returns the known facts about an owner that died holding the lock; `None` if the data was
+    /// left in order.
     ///
     /// Then check the data, repair it, and call
     /// [`declare_consistent`](Self::declare_consistent). Until then every later owner is told of

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | none | the address of the region, a multiple of 4 and not 0 |
 //! | plain | 1 for the hold of a guard, 2 for another |
-//! | counted | 3 in the two low bits; above them 15 bits for the holds, 15 for the guards of these |
+//! | counted | 3 in the two low bits; above them 15 bits for holds, 15 for the guards of these |
 //! | in transition | all bits set |
 
 use std::cell::Cell;

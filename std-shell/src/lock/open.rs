@@ -1,4 +1,4 @@
-//! Opens a lock by its builder, inspects it from outside, and removes what is left of it.
+//! Opens a lock by its builder, inspects it from outside, and removes files that no process uses.
 
 use shmlock_core::record::{Description, description};
 

@@ -14,8 +14,8 @@ use crate::shm::death_proof::KernelProof;
 use crate::tell::tell;
 
 impl ShmLock {
-    /// Returns what is known of an owner's death, while the protected data may be inconsistent.
-    /// Returns `None` if this handle does not hold the lock.
+    /// Returns the known facts about an owner's death, while the protected data may be
+    /// inconsistent. Returns `None` if this handle does not hold the lock.
     ///
     /// [`Guard::recovered`](crate::Guard::recovered) says what to do then. Never blocks.
     #[must_use]

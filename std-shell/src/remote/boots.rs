@@ -87,7 +87,7 @@ impl PhysicalRegion {
 
     /// Returns the roll of boots in this range, with full-system fences. It has as many slots as
     /// the range has room for: open a range of the length
-    /// [`roll_len`](shmlock_core::layout::roll_len) for it, beside the locks and on the same memory.
+    /// [`roll_len`](shmlock_core::layout::roll_len) for it, beside the locks on the same memory.
     /// It needs loads, stores and barriers only, so it serves uncached memory as well.
     ///
     /// Never blocks. Untouched memory (all zero) becomes a roll by one store of its magic word;

@@ -21,7 +21,7 @@ const MEMORY_DEVICES: u32 = 1;
 const MEM: u32 = 1;
 const ZERO: u32 = 5;
 
-/// A descriptor with what is known of it.
+/// A descriptor, and the known facts about it.
 #[derive(Debug)]
 pub(crate) struct Identified {
     pub(crate) source: MemorySource,

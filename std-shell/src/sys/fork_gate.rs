@@ -8,11 +8,11 @@
 //! time would do harm until it calls exec or ends. It would prove this process alive after its
 //! death. Or, if this process died in that time, no other process could open the name.
 //!
-//! A lifeline holds one for longer, and forks do not wait for it: it is made for that. The slot of
-//! a process that watches (`watch/`) is in no table that a child inherits.
+//! Forks do not wait for a lifeline, which holds a byte lock for longer: children are meant to
+//! inherit it. No child inherits the descriptor by which a process watches (`watch/`).
 //!
-//! So each such piece of code holds a [`NoForkGuard`]. fork(3) waits until the other threads have
-//! dropped theirs, and a new guard waits until the fork is done. The handlers of
+//! So the code that opens, closes or recovers holds a [`NoForkGuard`]. fork(3) waits until the
+//! other threads have dropped theirs, and a new guard waits until the fork is done. The handlers of
 //! `pthread_atfork(3)` do this. They do not run at `posix_spawn(3)`, whose child calls exec at
 //! once, nor at a bare `clone` system call. The child of such a `clone`, or of a fork that missed
 //! them ([`register`]), may inherit counts that never fall, and then waits for [`MAX_WAIT`] each

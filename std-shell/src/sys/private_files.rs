@@ -153,7 +153,7 @@ fn close_all_but(kept: RawFd) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = PrivateFd::new(openat(CWD, "/proc/thread-self/fd", flags, Mode::empty())?);
     let own = directory.as_raw_fd();
-    // Read to the end first: what is closed meanwhile moves the others.
+    // Read to the end first: a descriptor that is closed meanwhile moves the others.
     let mut numbers: Vec<RawFd> = Vec::new();
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut entries = RawDir::new(directory, &mut buffer);

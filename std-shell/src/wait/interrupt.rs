@@ -49,10 +49,10 @@ impl Interrupt {
     /// Returns how long a sleep lasts at most until the callback is asked again, if no signal has
     /// ended a sleep for so long.
     ///
-    /// One poll interval, or as long as no signal has come: each sleep begins at the end of the
-    /// kernel's queue, and a waiter that sleeps again and again would be passed by all that sleep
-    /// once. With an exit event, a second at most: the kernel restarts `futex_waitv(2)` after a
-    /// handler with `SA_RESTART`, and that signal is noticed at the next sleep.
+    /// A sleep is as long as the time without a signal so far, and at least one poll interval. So
+    /// sleeps become rarer: each begins at the tail of the kernel's queue, behind all waiters that
+    /// still sleep. With an exit event a sleep lasts a second at most, because the kernel restarts
+    /// `futex_waitv(2)` after a handler with `SA_RESTART`: the next sleep notices that signal.
     pub(crate) fn longest_sleep(
         undisturbed: Duration,
         interval: Duration,

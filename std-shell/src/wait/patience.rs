@@ -40,10 +40,10 @@ pub(crate) struct Patience<'a> {
     is_futex_refused: bool,
     /// The count of acquisitions when the last sleep began.
     count: u64,
-    /// A wake has not brought the lock yet, and may have been meant to recruit. `true`: the lock
-    /// had not changed hands.
+    /// `Some` after a wake without the lock so far: the wake may ask this process to watch. The
+    /// value is `true` if the lock had not changed hands.
     recruited: Option<bool>,
-    /// It does without a watch thread.
+    /// `Some` while it waits without a watch thread.
     lone: Option<Lone>,
     /// It may become, or is, lone.
     may_be_lone: bool,

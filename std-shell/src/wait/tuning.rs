@@ -64,15 +64,14 @@ pub(crate) const HEAD_START: Duration = Duration::from_micros(50);
 /// 1 ms.
 pub(crate) const FIRST_SLEEP: Duration = Duration::from_millis(1);
 
-/// The part of the time waited that a waiter sleeps while the watch has not begun. Usually it
-/// begins within a fraction of the first such sleep. Arbitrary: the sleeps reach the default poll
-/// interval within a second.
+/// While the watch has not begun, a sleep lasts this part (1/16) of the time waited so far.
+/// Usually the watch begins during the first such sleep. Arbitrary: the sleeps reach the default
+/// poll interval within a second.
 pub(crate) const PENDING_NAP_PART: u32 = 16;
 
 /// The longest time until the reactor wakes a task, which checks the lock and sleeps again.
-/// Threads:
-/// `sys/sleep.rs`. Arbitrary, but such that
-/// the sum of this and any time on any clock can be represented.
+/// `sys/sleep.rs` has that of threads. Arbitrary, but so short that its sum with any time on any
+/// clock can be represented.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the reactor's thread stays without a wait: many times what it takes to start the

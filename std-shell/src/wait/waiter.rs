@@ -280,10 +280,10 @@ impl<'a> Waiter<'a> {
             let Some(limit) = self.ask(limit)? else { return Ok(Slept::Elapsed) };
             return Ok(slept_for(sleep(limit, event)));
         }
-        let Ok(marked) = context.set_waiters() else { return Ok(Slept::Not) };
+        let Ok(waiting) = context.set_waiters() else { return Ok(Slept::Not) };
         // After WAITERS is set: the wake that this waiter may have used up is another's from here.
         let Some(mut limit) = self.ask(limit)? else { return Ok(Slept::Elapsed) };
-        let lock = (context.word(), marked.bits());
+        let lock = (context.word(), waiting.bits());
         let mut woke = None;
         if let Some(event) = event {
             woke = futex::wait_either(lock, (event, WAITING_ALLOWED), limit);
@@ -308,9 +308,10 @@ impl<'a> Waiter<'a> {
         self.terms.interrupt.map_or(Ok(Some(limit)), |interrupt| self.ask_this(interrupt, limit))
     }
 
-    /// Asks this callback. Apart: most handles have none.
+    /// Asks this callback. A function of its own, because most handles have no callback.
     ///
-    /// A signal between the answer and the sleep ends no sleep. So this one is bounded.
+    /// A signal that comes between the answer and the sleep does not end the sleep. So the sleep is
+    /// bounded.
     #[cold]
     fn ask_this(
         &self,

@@ -30,8 +30,8 @@ const TICKS: u32 = 5;
 /// hands. Arbitrary: so rare that they cost nothing.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A waiter without a thread, the only one of its process. Others have the thread started, and this
-/// waiter registers with it when it next looks at the slots.
+/// A waiter without a watch thread: there is at most one in a process. A second waiter of the
+/// process starts the thread. This one then registers with it at its next look at the slots.
 #[derive(Debug)]
 pub(crate) struct Lone {
     hub: &'static Hub,
@@ -49,7 +49,8 @@ pub(crate) struct Lone {
 
 impl Lone {
     /// Begins to wait without a thread, if no other waiter of this process waits like this, there
-    /// is no thread, and two other processes watch the lock. `count`: of the acquisitions so far.
+    /// is no thread, and two other processes watch the lock. `count` is the number of acquisitions
+    /// so far.
     pub(crate) fn begin(shared: &Attachment, interval: Duration, count: u64) -> Option<Self> {
         if !has_memory() {
             return None;
@@ -95,7 +96,7 @@ impl Lone {
     /// Returns `true` if this process has no thread, and others have these slots.
     fn is_watched(&self, shared: &Attachment, slots: &[u32]) -> bool {
         let is_taken = |&byte: &u32| ofd::is_locked(shared.probe().as_fd(), byte) == Ok(true);
-        // Itself at last: an answer for another file counts for nothing.
+        // Last, whether the descriptor is itself: otherwise the answers are about another file.
         !self.hub.has_thread() && slots.iter().all(is_taken) && shared.probe().is_itself()
     }
 }

@@ -31,8 +31,8 @@
 //! ([`WATCHERS`](crate::layout::lock_bytes::WATCHERS)), its *slot*. One is not enough: its process
 //! may be the next owner, and does not see its own death. A process without a slot relies on the
 //! two. Its thread wakes once a second, looks, and takes a slot that has become free (the *tick*).
-//! So if both are killed or stopped, a death is noticed within a second; or within the poll interval
-//! of the waiters, if that is longer.
+//! So if both are killed or stopped, a death is noticed within a second, or within the poll
+//! interval of the waiters if that is longer.
 //!
 //! The only waiter of a process has no thread while both slots are taken: it ticks itself, until a
 //! few ticks after the lock has changed hands (`lone.rs`).
@@ -56,7 +56,7 @@
 //!
 //! # Fallbacks
 //!
-//! | what is missing | then |
+//! | missing | then |
 //! |---|---|
 //! | an inotify instance, or events of this file | the watcher looks by naps (`naps.rs`) |
 //! | the thread, its table, or the file's name | each waiter sleeps one interval at a time |

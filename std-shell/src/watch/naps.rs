@@ -34,7 +34,7 @@ const NAP_PART_OF_TIME: u32 = 8000;
 /// What a look at a lock has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The owner lives, or nobody waits.
+    /// The owner lives, or no waiter sleeps.
     Quiet,
     /// A waiter was woken: the lock is free, or its owner is dead.
     Woke,

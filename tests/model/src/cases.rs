@@ -16,7 +16,7 @@ pub struct Case {
 /// A flaw, and the property that it breaks.
 #[derive(Clone, Copy, Debug)]
 pub struct FlawCase {
-    /// The name, which says what is done wrongly.
+    /// The name: the fault in the steps.
     pub name: &'static str,
     /// The flaws of the search.
     pub flaws: Flaws,

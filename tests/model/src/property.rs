@@ -1,4 +1,4 @@
-//! Checks what must be true of each world, and of what is left at the end.
+//! Checks the properties of each world, and of the state at the end.
 
 use std::collections::HashSet;
 

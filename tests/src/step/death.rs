@@ -19,8 +19,8 @@ impl Scenario<'_> {
         let pid = tracee.pid().unsigned_abs();
         let slept_before = self.sleeps_of_sleepers();
         let asleep = |sleeper: &Actor| proc::sleeps_on_a_word(sleeper.pid());
-        // After the first count, and again before the second one: a sleeper that is awake in
-        // between counts one more sleep before it is asleep again.
+        // Asked after the first count of sleeps and before the second one. A waiter that wakes in
+        // between has one more sleep in the second count.
         let were_asleep = self.sleepers_sent && self.sleepers.iter().all(asleep);
         let begin = Instant::now();
         match self.fate {
@@ -29,9 +29,9 @@ impl Scenario<'_> {
             _ => tracee.let_go(libc::SIGTERM).ends_by(libc::SIGTERM),
         }
         self.crowd = None;
-        // A sleeper that was awake meanwhile may have probed too early, or probed the keeper, which
-        // lives; it then sleeps once more. So does one that fell asleep before the last owner
-        // acquired: its first wake looks like one of a release.
+        // A waiter that was awake meanwhile may have probed too early, or probed the keeper, which
+        // lives. Then it sleeps once more. So does a waiter that fell asleep before the last owner
+        // acquired the lock: it takes its first wake for that of a release.
         let are_asleep = were_asleep && self.sleepers.iter().all(asleep);
         let slept = self.sleeps_of_sleepers();
         let slept_through = are_asleep
@@ -47,15 +47,15 @@ impl Scenario<'_> {
         let released = self.fate != Fate::Killed && !self.names_the_dead(facts);
         let dead = (self.names_child_or_dead(facts) && !released).then_some(facts.token());
 
-        // While the keeper holds the lock, a sleeper naps as often as it takes until its process
-        // watches.
+        // While the keeper holds the lock, a waiter takes any number of naps until its process
+        // watches. These do not count.
         let was_held = self.keeper_holds;
         self.keeper_releases();
         let slept = if was_held { self.sleeps_of_sleepers() } else { slept };
         self.send_sleepers();
         let passages: Vec<Passage> =
             self.sleepers.iter_mut().map(|sleeper| Passage::of(&sleeper.done())).collect();
-        // It may have finished, and slept on its pipe, before we read its count.
+        // A waiter may have finished before its count is read. It has then slept on its pipe, too.
         let sleeps = passages
             .iter()
             .zip(slept)

@@ -48,8 +48,8 @@ fn act(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zero is an action without flags and with an empty mask.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler as usize;
-    // SAFETY: valid pointers; the handler does what is allowed to one, which is what the test is
-    // about.
+    // SAFETY: valid pointers; the handler makes only calls that a handler may make: the test is
+    // about these.
     let answer = unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
     assert_eq!(answer, 0, "sigaction");
 }

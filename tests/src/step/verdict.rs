@@ -46,9 +46,9 @@ impl Scenario<'_> {
             self.sleepers_pass();
         }
         self.keeper_enters();
-        let (sections, marked) = (self.phase.sections(), self.phase.ends_with_died());
-        assert_eq!(self.keeper_passes().is_told_of_a_death(), marked, "the child ended well");
-        self.leave(sections..=sections, marked);
+        let (sections, owner_died) = (self.phase.sections(), self.phase.ends_with_died());
+        assert_eq!(self.keeper_passes().is_told_of_a_death(), owner_died, "the child ended well");
+        self.leave(sections..=sections, owner_died);
     }
 
     pub(super) fn sleepers_pass(&mut self) {
@@ -64,14 +64,14 @@ impl Scenario<'_> {
 
     /// Closes every handle. Nothing stays except a DIED flag that no owner has cleared; that then
     /// goes, too.
-    pub(super) fn leave(&mut self, sections: RangeInclusive<u64>, marked: bool) {
+    pub(super) fn leave(&mut self, sections: RangeInclusive<u64>, owner_died: bool) {
         let own = self.account.balance() - self.account.rounds.load(Relaxed);
         assert!(
             sections.contains(&own),
             "the child executed {sections:?} critical sections, and {own} are in the account"
         );
         let status = self.keeper.ask("check l");
-        let sound = format!("Unlocked waiters=false owner_died={marked}");
+        let sound = format!("Unlocked waiters=false owner_died={owner_died}");
         assert!(status.starts_with(&sound) && status.contains("orphaned=false"), "{status}");
         let locks = self.intruder().locks_of_handles();
         let presence = (Mode::Read, PRESENCE..=PRESENCE);
@@ -82,7 +82,7 @@ impl Scenario<'_> {
             "presence, and a token of each process: {locks:?}"
         );
         self.all_leave();
-        if marked {
+        if owner_died {
             assert_eq!(self.folder.names(), [format!("{LOCK}.shmlock")], "DIED keeps its file");
             assert_eq!(self.intruder().owner_word(), DIED);
             let (open, path) = (self.open_command(self.interval()), self.account.path());

@@ -231,7 +231,7 @@ exists (1:X5=0)
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn a_program_that_is_not_understood_is_an_error() {
         for (from, to) in [
             ("world P1", "about P1"),
             ("world P1", "world P2"),

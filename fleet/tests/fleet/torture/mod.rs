@@ -116,7 +116,7 @@ fn run(scene: Scene, seconds: u64, seed: u64) {
     );
 }
 
-/// Returns what is wrong in the account.
+/// Returns the faults of the account.
 fn judged(state: &State, elections: &[Instant]) -> Vec<String> {
     let mut faults = state.faults.clone();
     if state.value != state.accepted {

@@ -176,7 +176,7 @@ impl<'s> Master<'s> {
                 self.watch.accuse_the_last(END_TIMEOUT);
             }
             if start.elapsed() > END_TIMEOUT * 2 {
-                return; // the closing checks say what is left
+                return; // the closing checks report the rest
             }
             thread::sleep(Duration::from_millis(1));
         }

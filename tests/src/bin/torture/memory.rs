@@ -30,7 +30,7 @@ pub(crate) struct Memory {
     pub(crate) seed: AtomicU64,
     /// Not zero: the workers come to their end.
     pub(crate) stop: AtomicU64,
-    /// Not zero: all the others are gone, and the workers at their end close what is left.
+    /// Not zero: all the others are gone, and each worker closes its handles when it ends.
     pub(crate) close: AtomicU32,
     /// The number of lives so far.
     pub(crate) born: AtomicU64,
@@ -45,8 +45,8 @@ pub(crate) struct Memory {
 // SAFETY: atomics only, in arrays and structures of such.
 unsafe impl shmlock_tests::Words for Memory {}
 
-/// The data that one lock protects, and what is known about it from outside. Written by its owners
-/// only.
+/// The data that one lock protects, and the accounts by which it is judged from outside. Written
+/// by its owners only.
 #[repr(C, align(64))]
 pub(crate) struct Ledger {
     /// The critical section in progress, as a mark (see `oracle.rs`); 0 if there is none.
