@@ -65,7 +65,7 @@ unwinder() {
     echo "$place/libgcc_s.so.1"
 }
 
-# make_wheel ARCHITECTURE PYTHON: maturin refuses what that manylinux does not have. Paths of this
+# make_wheel ARCHITECTURE PYTHON: maturin refuses symbols that the manylinux lacks. Paths of this
 # machine do not get into a wheel: rustc writes others, and maturin's list of crates is changed.
 make_wheel() {
     local target libgcc cargo=${CARGO_HOME:-$HOME/.cargo}

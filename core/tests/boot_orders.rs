@@ -69,9 +69,9 @@ struct Core {
     at: At,
     /// The number of its present boot; its token is of that.
     boot: u32,
-    /// The owner that it probes, or that it frees the word of; 0 = none.
+    /// The owner that it probes, or whose word it frees; 0 = none.
     owner: u32,
-    /// *Boots* of the slot of that owner, as it has read it.
+    /// The value of *boots* that it has read in the slot of that owner.
     boots: u32,
     has_waited: bool,
     resets: u8,

@@ -279,7 +279,7 @@ mod tests {
     use crate::alone;
     use crate::hostile::{Solo, fork};
 
-    /// Such a process does not go to sleep. Nor does one that waits for a processor.
+    /// A running process does not go to sleep, nor does a process that waits for a processor.
     #[test]
     fn a_process_that_runs_is_not_at_rest() {
         const LONG: Duration = Duration::from_millis(300);

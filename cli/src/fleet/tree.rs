@@ -91,8 +91,8 @@ fn send(pid: i32, stat: Stat, signal: Signal) -> bool {
     }
 }
 
-/// Returns `true` if `/proc` is there, and is that of this pid namespace. The numbers of another
-/// one are those of other processes here.
+/// Returns `true` if `/proc` is there and belongs to this pid namespace. In that of another
+/// namespace the same numbers are other processes.
 fn has_own_proc() -> bool {
     let own = getpid().as_raw_pid().to_string();
     fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())

@@ -8,10 +8,10 @@ impl<F: Fence> Roll<'_, F> {
     /// Returns the present boot of a slot for one more program of its party; `None` if none has
     /// begun.
     ///
-    /// For processes of one operating system, which are one party to all others. **Each acquires a
-    /// lock of these processes first**, one that tells of a dead owner, and holds it while it uses
-    /// a handle of this boot. It calls this after each acquisition of that lock, and makes a new
-    /// handle: another program may have begun a boot meanwhile.
+    /// For processes of one operating system: to all others they are one party. **Each acquires
+    /// first a lock that these processes share**, which tells of a dead owner, and holds it while
+    /// it uses a handle of this boot. It calls this after each acquisition of that lock, and makes
+    /// a new handle: another program may have begun a boot meanwhile.
     ///
     /// If that lock tells of a dead owner, the program calls [`begin_boot`](Self::begin_boot)
     /// instead, and only then declares that lock consistent. So the death becomes visible to the

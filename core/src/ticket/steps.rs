@@ -57,8 +57,8 @@ impl<'a, const N: usize, F: Fence> Party<'a, N, F> {
         self.fence.full(); // it sees us choose, or we read its number
     }
 
-    /// Leaves the doorway without a number: clears one that another handle of our party left, so
-    /// that no party waits for us while we wait for it.
+    /// Leaves the doorway without a number. Clears the number that another handle of our party may
+    /// have left. Otherwise another party could wait for us while we wait for that party.
     ///
     /// *If we die* between the stores: the others wait for CHOOSING, as after `choose`.
     pub(super) fn stop_choosing(&self) {

@@ -31,8 +31,8 @@ struct State {
     newest: Option<(i64, String)>,
     /// The endpoints that have shown the own key, by their places in the list.
     shown: BTreeSet<usize>,
-    /// The endpoints that lack what was put at another one, which is named. As its cluster has the
-    /// same name, such an endpoint would not be known again by an answer.
+    /// The endpoints that lack a key, each with the name of the endpoint at which the key was put.
+    /// The two clusters have the same name, so no answer would show such an endpoint again.
     lacking: BTreeMap<usize, String>,
     /// The last contradiction: the endpoint of the cluster in use, and that of another.
     other: Option<(Named, Named)>,

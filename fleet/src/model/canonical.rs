@@ -1,4 +1,4 @@
-//! Gives states that differ in nothing that counts one form.
+//! Maps equivalent states to one canonical form. These differences do not count:
 //!
 //! * **Leases and revisions** are equal or not, and earlier or later. So they are numbered anew,
 //!   in their order, without gaps. Names of keys are leases, and go along.
@@ -15,7 +15,7 @@ use super::scope::Scope;
 use super::server::{Answer, ENDED, KEYS, Key, LEASES, Watch};
 use super::world::{Contender, Keep, Phase, Stray, World, is_too_old};
 
-/// Returns the form.
+/// Returns the canonical form.
 pub(super) fn of(mut world: World, scope: &Scope) -> World {
     for one in &mut world.contenders {
         forget(one, scope);

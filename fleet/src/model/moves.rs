@@ -2,7 +2,7 @@
 //!
 //! # What is one move
 //!
-//! A move is chosen so that fewer ones have the same outcomes.
+//! The moves are chosen so that few of them lead to all outcomes.
 //!
 //! * **A request is sent when it arrives.** The sender alone knows when it was sent. It uses that
 //!   for the deadline only, where an earlier instant makes the lease end earlier by its own clock.

@@ -4,7 +4,7 @@ use super::flaw::Flaw;
 use super::scope::{Breach, SLOW, Scope};
 use super::{THREE, TWO, keeps_its_promises, search};
 
-/// Checks that the first promise that breaks is this one.
+/// Checks that this promise breaks first.
 #[track_caller]
 fn breaks(scope: &Scope, breach: Breach) {
     let broken = search(scope).map_err(|(breach, _)| breach);

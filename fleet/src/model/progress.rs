@@ -42,7 +42,7 @@ pub(super) fn round(world: &World, scope: &Scope) -> Result<Option<World>, Breac
     Ok(Some(canonical::of(world, scope)))
 }
 
-/// The main thread of a contender does what it does next. Returns `false` if it waits.
+/// Runs the next step of a contender's main thread. Returns `false` if the thread waits.
 fn step(world: &mut World, index: usize, scope: &Scope) -> Result<bool, Breach> {
     let one = world.contenders[index];
     match (one.phase, one.answer) {

@@ -310,7 +310,7 @@ impl ShmLock {
         }
     }
 
-    /// Does what a new owner does before its critical section begins.
+    /// Begins a hold: notes a death, counts the acquisition, and writes the owner record.
     #[inline]
     fn begin_hold(&self, acquired: &Acquired) {
         let region = self.shared.region();

@@ -269,7 +269,7 @@ impl<'a> LockFuture<'a> {
         lock.check_process()
     }
 
-    /// Does what a waiter does once it has the lock.
+    /// Ends the wait with the lock.
     fn end_wait(&mut self, is_first_attempt: bool) {
         self.patience = None;
         if std::mem::take(&mut self.owes_wake) {

@@ -138,8 +138,8 @@ impl Marked<'_> {
     /// Returns `true` if the anchor has this mark.
     #[inline]
     pub(crate) fn is(&self, mark: usize) -> bool {
-        // Partner: `remove_marks_of` by the marked thread when it ends. Relaxed: a thread reads
-        // what it has written, or what the end of another has, which was before the handle moved.
+        // Partner: `remove_marks_of`, by the marked thread when it ends. Relaxed: the value is this
+        // thread's own store, or that of a thread that ended before the handle moved to this one.
         self.0.load(Relaxed) == mark
     }
 }

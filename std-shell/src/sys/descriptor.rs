@@ -3,8 +3,8 @@
 //! Other code in this process may close a descriptor of ours: a `closefrom(3)`, a double
 //! `close(2)`. The kernel then assigns the number to the next file that is opened: `/dev/null`, a
 //! socket, another lock, another handle's description of the same file. A byte lock that is queried
-//! through such a number proves nothing. One that is dropped through it may be another handle's
-//! identity.
+//! through such a number proves nothing. A byte lock that is dropped through it may be another
+//! handle's identity.
 //!
 //! Each open file description has a position, which nothing here reads or writes by. So the
 //! position serves as a *mark*. Each descriptor gets a mark of its own. It is **itself** while

@@ -1,4 +1,4 @@
-//! Reads the thread pointer: one instruction that tells this thread from all other living ones.
+//! Reads the thread pointer, in one instruction. No two living threads have the same.
 //!
 //! The thread pointer is the address of the thread's control block, the same for as long as the
 //! thread lives. A later thread may get the same address. So a mark is removed when its thread ends

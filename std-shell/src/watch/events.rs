@@ -60,7 +60,7 @@ impl Events {
         self.bell.as_ref().map(|bell| bell.file.clone())
     }
 
-    /// Watches the file at the path. Which file that is, its first event shows.
+    /// Watches the file at the path. The first event shows which file that is.
     pub(super) fn add(&self, path: &Path) -> Result<WatchId, Errno> {
         self.inotify.add(path, false)
     }

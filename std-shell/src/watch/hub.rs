@@ -31,7 +31,7 @@ const RETRY_THREAD: Duration = Duration::from_secs(1);
 /// What this process has registered.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
-    /// Counts what the thread must see.
+    /// Counts the changes of `state` that the thread must see.
     bell: AtomicU32,
     state: Mutex<State>,
     /// A waiter does without the thread.
@@ -42,7 +42,7 @@ pub(super) struct Hub {
 pub(super) struct State {
     /// All files that the thread watches, or is to watch.
     files: Vec<Arc<Watched>>,
-    /// Those of them that it has not seen.
+    /// The files among them that the thread has not seen yet.
     new: Vec<Arc<Watched>>,
     /// The thread has been started, and has not ended.
     has_thread: bool,

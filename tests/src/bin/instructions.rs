@@ -1,8 +1,8 @@
 //! Does one thing a number of times, undisturbed; `ci/instructions.sh` counts its instructions.
 //!
 //! Usage: `instructions CASE TIMES`. The script takes the difference of two runs, so that start and
-//! end do not count. Each case is what a user writes, in a loop, so that the compiler inlines what
-//! it inlines for users. The loop itself takes one or two instructions.
+//! end do not count. Each case is code of a user, in a loop, so that the compiler inlines the same
+//! functions as for users. The loop itself takes one or two instructions.
 
 #![allow(unsafe_code, reason = "pthread_mutex, for comparison")]
 

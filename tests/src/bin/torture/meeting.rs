@@ -41,7 +41,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Opens what a recall needs, so that nothing delays it.
+    /// Opens the handles for a recall in advance, so that nothing delays the recall.
     fn prepare_recall(&mut self, visit: &Visit) -> bool {
         self.close(visit.lock);
         if self.exit_event.is_none() {

@@ -220,8 +220,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Waits until those that were killed, or ended as planned, are gone. One that is still dying
-    /// has its handles: the last to close would take it for a user, and leave the file to it.
+    /// Waits until the workers that were killed, or ended as planned, are gone. A dying worker has
+    /// its handles: the last closer would take it for a user, and leave the file behind.
     pub(crate) fn wait_for_the_dying(&self) {
         self.me.seat().at_end.store(1, Relaxed);
         let close = &self.session.memory.close;
