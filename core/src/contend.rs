@@ -27,8 +27,8 @@ pub trait Liveness {
     /// owners of an [`EpochRegion`](crate::EpochRegion) only.
     ///
     /// [`RegionLock`](crate::RegionLock) refuses such a proof where static tokens are plain
-    /// ([`Error::PlainTokens`](crate::Error::PlainTokens)). A proof that wraps another has the value
-    /// of the inner one.
+    /// ([`Error::PlainTokens`](crate::Error::PlainTokens)). A proof that wraps another has the
+    /// value of the inner one.
     const JUDGES_BOOTS: bool = false;
 
     /// Runs `act` under proof that `owner` is dead; `None` if there is no such proof.
