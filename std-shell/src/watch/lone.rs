@@ -1,7 +1,8 @@
 //! Lets the only waiter of a process do without a watch thread, while two other processes watch.
 //!
 //! It sleeps for one tick at a time and looks at the lock itself. So nothing is opened or started
-//! for its wait, and nothing has to be closed when its process ends.
+//! for its wait, and nothing has to be closed when its process ends. A wake that comes right after a
+//! look may have been meant to recruit: then it sleeps for a moment only, and looks again.
 //!
 //! A waiter that times out re-enters the futex queue at the tail. So this ends a few ticks after
 //! the lock has changed hands for the first time: from then on the waiter has a thread, and keeps
@@ -43,6 +44,8 @@ pub(crate) struct Lone {
     /// When the lock still had that count.
     since: BootInstant,
     looked_at: BootInstant,
+    /// How long it sleeps next.
+    sleep: Duration,
     /// The slot to look at next.
     slot: usize,
 }
@@ -62,24 +65,26 @@ impl Lone {
         }
         let (now, birth) = (BootInstant::now(), ProcessGeneration::here());
         let tick = interval.max(TICK);
-        let lone = Self { hub, birth, tick, count, since: now, looked_at: now, slot: 0 };
+        let lone =
+            Self { hub, birth, tick, count, since: now, looked_at: now, sleep: tick, slot: 0 };
         lone.is_watched(shared, &WATCHERS).then_some(lone)
     }
 
-    /// Returns how long the waiter sleeps at a time.
-    pub(crate) fn tick(&self) -> Duration {
-        self.tick
+    /// Returns how long the waiter sleeps: one tick, or until it may look at the slots.
+    pub(crate) fn sleep(&self) -> Duration {
+        self.sleep
     }
 
-    /// Returns `true` if the waiter may sleep for one more tick. Looks at the slots, but seldom,
-    /// unless `is_urgent`: the waiter was woken, and the lock had not changed hands.
+    /// Returns `true` if the waiter may sleep once more. Looks at the slots, but seldom, unless
+    /// `is_urgent`: the waiter was woken, and the lock had not changed hands.
     pub(crate) fn goes_on(&mut self, shared: &Attachment, count: u64, is_urgent: bool) -> bool {
         let now = BootInstant::now();
         let pause = now.since(self.looked_at);
         if !is_urgent && pause < PAUSE {
+            self.sleep = PAUSE.saturating_sub(pause); // the wake may have been meant to recruit
             return true;
         }
-        self.looked_at = now;
+        (self.looked_at, self.sleep) = (now, self.tick);
         self.slot ^= 1;
         // Most often at one slot only: the kernel searches the locks of all waiters for it.
         let slots = if is_urgent || pause < self.tick {
@@ -107,5 +112,36 @@ impl Drop for Lone {
         if self.birth.is_here() {
             self.hub.has_lone.store(false, Relaxed); // partner: `begin`
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Lone, PAUSE};
+    use crate::ShmLock;
+    use crate::sys::clock::BootInstant;
+    use crate::sys::fork::ProcessGeneration;
+
+    #[test]
+    fn a_waiter_that_is_woken_right_after_a_look_looks_again_soon() {
+        let name = format!("test-lone-{}", std::process::id());
+        let lock = ShmLock::open(&name).expect("opens");
+        let tick = Duration::from_secs(3600);
+        let now = BootInstant::now();
+        let mut lone = Lone {
+            hub: Box::leak(Box::default()),
+            birth: ProcessGeneration::here(),
+            tick,
+            count: 0,
+            since: now,
+            looked_at: now,
+            sleep: tick,
+            slot: 0,
+        };
+        // No process has a slot, and the lock has changed hands.
+        let goes_on = lone.goes_on(&lock.shared, 1, false);
+        assert!(!goes_on || lone.sleep() <= PAUSE, "it sleeps for {:?}", lone.sleep());
     }
 }
