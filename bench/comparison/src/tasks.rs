@@ -16,7 +16,8 @@ pub(crate) const SCHEDSTAT: &str = "/proc/self/schedstat";
 /// What one thread has used since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Task {
-    /// Context switches, voluntary and involuntary: each is followed by a wake-up or a resumption.
+    /// Voluntary context switches: each is followed by a wake-up. A thread that was preempted is
+    /// resumed, not woken.
     pub switches: u64,
     /// Processor time, in nanoseconds.
     pub cpu: u64,
@@ -96,13 +97,10 @@ fn read(directory: &Path) -> Result<Option<Task>> {
     Ok(Some(Task { switches, cpu }))
 }
 
-/// Returns the sum of both kinds of context switches in a `status` file.
+/// Returns the number of voluntary context switches in a `status` file.
 fn switches(status: &str) -> Option<u64> {
-    let number =
-        |name| status.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    let [voluntary, involuntary]: [Option<u64>; 2] =
-        ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"].map(number);
-    Some(voluntary? + involuntary?)
+    let text = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    text.trim().parse().ok()
 }
 
 /// Returns the first number of a `schedstat` file: nanoseconds on a processor.
@@ -121,9 +119,9 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_context_switches_count() {
+    fn a_voluntary_context_switch_counts_and_a_preemption_does_not() {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
-        assert_eq!(switches(status), Some(15));
+        assert_eq!(switches(status), Some(12));
         assert_eq!(switches("Name:\tx\n"), None);
         assert_eq!(cpu("5000 20 7\n"), Some(5000));
     }
