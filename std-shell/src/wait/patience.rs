@@ -9,9 +9,9 @@
 //! | the waiter | sleeps at a time |
 //! |---|---|
 //! | has not slept yet, and is not registered | 1 ms, or its poll interval if that is shorter |
-//! | is lone | one tick: 1 s, or its poll interval if that is longer |
+//! | is lone | one tick: 1 s, or its poll interval if that is longer; 10 ms to look at the slots |
 //! | is registered, and covered | to its deadline |
-//! | is registered, not covered yet | 1 ms, or 1/16 of the time waited if that is longer |
+//! | is registered, not covered yet | 1/16 of the time waited; all but the first at least 1 ms |
 //! | has no watch, or no futex | one poll interval |
 //! | waits for an owner that the kernel does not know | one poll interval |
 //!
@@ -25,7 +25,7 @@ use shmlock_core::token::TokenRange;
 
 use crate::shm::attach::Attachment;
 use crate::sys::clock::BootInstant;
-use crate::wait::tuning::{FIRST_SLEEP, LONGEST_SLEEP, PENDING_NAP_PART};
+use crate::wait::tuning::{FIRST_SLEEP, LONGEST_SLEEP, PENDING_NAP, PENDING_NAP_PART};
 use crate::watch::{self, Cover, Joined, Lone, Registration};
 
 /// How long one waiter sleeps, and what it knows of the owner's progress.
@@ -120,7 +120,7 @@ impl<'a> Patience<'a> {
             self.lone = Lone::begin(self.shared, self.interval, self.count);
             self.may_be_lone = self.lone.is_some();
         }
-        self.lone.as_ref().map(Lone::tick)
+        self.lone.as_ref().map(Lone::sleep)
     }
 
     /// Notes that the caller sleeps, or has slept: the word had not moved before.
@@ -157,12 +157,38 @@ impl<'a> Patience<'a> {
 
     /// Returns the length of a sleep that ends soon after the lock is covered.
     fn nap(&self) -> Duration {
-        FIRST_SLEEP.max(self.since.elapsed() / PENDING_NAP_PART).min(self.interval)
+        let is_first = self.registration.as_ref().is_some_and(Registration::is_first);
+        pending_nap(is_first, self.since.elapsed()).min(self.interval)
     }
+}
+
+/// Returns how long a waiter naps that has waited for so long, until the lock is covered.
+/// `is_first`: it looks at the lock for its process meanwhile, as often as a watcher would.
+fn pending_nap(is_first: bool, waited: Duration) -> Duration {
+    let shortest = if is_first { PENDING_NAP } else { FIRST_SLEEP };
+    shortest.max(waited / PENDING_NAP_PART)
 }
 
 /// Returns `true` for an owner of which no event tells: a static token, assigned by an embedder,
 /// which may die or release without a trace in the kernel.
 fn is_unknown_to_the_kernel(owner: Token) -> bool {
     owner.range() == TokenRange::Static
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::pending_nap;
+    use crate::wait::tuning::FIRST_SLEEP;
+
+    #[test]
+    fn until_a_watch_has_begun_one_waiter_naps_briefly_and_all_ever_longer() {
+        assert!(pending_nap(true, FIRST_SLEEP) < FIRST_SLEEP / 10);
+        assert_eq!(pending_nap(false, FIRST_SLEEP), FIRST_SLEEP);
+        for is_first in [true, false] {
+            let nap = pending_nap(is_first, Duration::from_secs(1));
+            assert_eq!(nap, Duration::from_secs(1) / 16);
+        }
+    }
 }

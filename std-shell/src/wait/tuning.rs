@@ -64,9 +64,12 @@ pub(crate) const HEAD_START: Duration = Duration::from_micros(50);
 /// 1 ms.
 pub(crate) const FIRST_SLEEP: Duration = Duration::from_millis(1);
 
+/// The shortest sleep of the waiter with which a watch begins, until it has begun: about what a
+/// wake costs. Usually that takes a few such sleeps. Figure R after 1 ms.
+pub(crate) const PENDING_NAP: Duration = Duration::from_micros(50);
+
 /// While the watch has not begun, a sleep lasts this part (1/16) of the time waited so far.
-/// Usually the watch begins during the first such sleep. Arbitrary: the sleeps reach the default
-/// poll interval within a second.
+/// Arbitrary: the sleeps reach the default poll interval within a second.
 pub(crate) const PENDING_NAP_PART: u32 = 16;
 
 /// The longest time until the reactor wakes a task, which checks the lock and sleeps again.

@@ -31,6 +31,8 @@ pub(crate) struct Registration {
     watched: Arc<Watched>,
     /// The process that registered it.
     birth: ProcessGeneration,
+    /// Its file was not registered before.
+    is_first: bool,
 }
 
 /// Returns `true` if this process has a hub, or the memory for one.
@@ -50,7 +52,7 @@ pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
         return Joined::Not;
     }
     if let Some(watched) = state.find(shared.identity(), interval) {
-        return Joined::Registered(Registration { watched, birth: shared.birth() });
+        return Joined::Registered(Registration::of(watched, shared, false));
     }
     if !can_map(MEMORY) || !state.start_thread(hub, watch) {
         return Joined::Not;
@@ -58,7 +60,7 @@ pub(crate) fn register(shared: &Attachment, interval: Duration) -> Joined {
     let watched = Watched::new(shared.identity(), shared.place().clone());
     let watched = state.add(watched, interval);
     hub.ring_while(&state);
-    Joined::Registered(Registration { watched, birth: shared.birth() })
+    Joined::Registered(Registration::of(watched, shared, true))
 }
 
 /// Registers a wait if the file is registered already. Makes no system call.
@@ -66,12 +68,21 @@ pub(crate) fn join(shared: &Attachment, interval: Duration) -> Joined {
     let Some(hub) = HUB.get() else { return Joined::Not };
     let Some(state) = hub.try_lock() else { return Joined::Busy };
     match state.find(shared.identity(), interval) {
-        Some(watched) => Joined::Registered(Registration { watched, birth: shared.birth() }),
+        Some(watched) => Joined::Registered(Registration::of(watched, shared, false)),
         None => Joined::Not,
     }
 }
 
 impl Registration {
+    fn of(watched: Arc<Watched>, shared: &Attachment, is_first: bool) -> Self {
+        Self { watched, birth: shared.birth(), is_first }
+    }
+
+    /// Returns `true` for the wait with which the watch of its file begins in this process.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
     pub(crate) fn cover(&self) -> Cover {
         self.watched.cover()
     }
