@@ -69,8 +69,10 @@ use crate::{Builder, Error, Guard};
 /// # In a forked child
 /// A call of an inherited handle that needs the lock returns [`Error::ForkedHandle`]. Its drop
 /// changes nothing of the parent's. Open the name again in the child. *What remains:* a signal
-/// handler that forks between the library's check and its access to the region ends the child by
-/// SIGSEGV; that time is some instructions long.
+/// handler that forks between the library's check and its last access to the region, which is most
+/// of an undisturbed acquisition or release, ends the child by SIGSEGV. And a thread of Rust's
+/// standard library has a mutex of that library at its start and its end: a child that is forked by
+/// another thread at that moment cannot start threads, so its waiting tasks are never woken.
 ///
 /// # In a signal handler
 /// [`try_lock`](Self::try_lock) on a handle that the interrupted code is using returns `None`; it

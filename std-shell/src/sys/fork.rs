@@ -175,17 +175,13 @@ pub(crate) fn run_in_children(in_child: extern "C" fn()) {
     }
 }
 
-/// Registers handlers for every fork(3): two run in the thread that forks, before and after it, one
-/// in the child. `pthread_atfork(3)`. All three must be async-signal-safe.
-pub(crate) fn register_handlers(
-    before: extern "C" fn(),
-    after: extern "C" fn(),
-    in_child: extern "C" fn(),
-) {
+/// Registers handlers that run in the thread that forks, before and after every fork(3),
+/// `pthread_atfork(3)`. Both must be async-signal-safe.
+pub(crate) fn run_around_forks(before: extern "C" fn(), after: extern "C" fn()) {
     // SAFETY: the caller passes functions that may run there, by the contract above.
     // Without memory it fails; forks do not wait then.
     unsafe {
-        libc::pthread_atfork(Some(before), Some(after), Some(in_child));
+        libc::pthread_atfork(Some(before), Some(after), None);
     }
 }
 

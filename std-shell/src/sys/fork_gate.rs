@@ -14,70 +14,125 @@
 //! So the code that opens, closes or recovers holds a [`NoForkGuard`]. fork(3) waits until the
 //! other threads have dropped theirs, and a new guard waits until the fork is done. The handlers of
 //! `pthread_atfork(3)` do this. They do not run at `posix_spawn(3)`, whose child calls exec at
-//! once, nor at a bare `clone` system call. The child of such a `clone`, or of a fork that missed
-//! them ([`register`]), may inherit counts that never fall, and then waits for [`MAX_WAIT`] each
-//! time. No side waits longer than that: a fork that hangs would be worse than a lock that is
-//! inherited in a rare case.
+//! once, nor at a bare `clone` system call. No side waits longer than [`MAX_WAIT`]: a fork that
+//! hangs would be worse than a lock that is inherited in a rare case.
+//!
+//! A child inherits the numbers of guards and forks, whatever made it, and may continue in the
+//! middle of a guard, if a signal handler forked. So the numbers are those of one process
+//! generation (`sys/fork.rs`): each other process has none, and takes nothing from them.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sys::fork;
+use crate::sys::fork::{self, ProcessGeneration};
+
+static GATE: Gate = Gate(AtomicU64::new(0));
 
 /// The number of guards of all threads, and, from the bit [`FORK`] up, the number of forks under
-/// way.
-static GATE: AtomicU32 = AtomicU32::new(0);
+/// way; in the high half the generation of the process whose numbers these are.
+struct Gate(AtomicU64);
+
 const FORK: u32 = 1 << 16;
 const GUARDS: u32 = FORK - 1;
 
 /// The longest wait for the other side. Arbitrary: far longer than a guard or a fork lasts.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
+/// Returns the numbers in this word, if they are of this generation; otherwise 0.
+#[expect(clippy::cast_possible_truncation, reason = "one half of it")]
+fn numbers(gate: u64, generation: u32) -> u32 {
+    if (gate >> 32) as u32 == generation { gate as u32 } else { 0 }
+}
+
+impl Gate {
+    /// Returns the numbers of this generation.
+    fn read(&self, generation: u32) -> u32 {
+        // Partner: the additions and subtractions by other threads.
+        numbers(self.0.load(Acquire), generation)
+    }
+
+    /// Adds to the numbers of this generation, once they are admitted. Does nothing in a process
+    /// of another: `generation` is of an ancestor, which a signal handler has forked since.
+    fn add(&self, amount: u32, generation: u32, mut admits: impl FnMut(u32) -> bool) {
+        let is_ours = || fork::present_generation() == generation;
+        let mut added = |gate| {
+            let numbers = numbers(gate, generation);
+            (is_ours() && admits(numbers))
+                .then(|| u64::from(generation) << 32 | u64::from(numbers + amount))
+        };
+        // Partner: the same by other threads. One word orders a guard and a fork: the later of the
+        // two threads waits.
+        while self.0.fetch_update(AcqRel, Acquire, &mut added).is_err() && is_ours() {
+            thread::yield_now();
+        }
+    }
+
+    /// Subtracts from the numbers of this generation, unless they are another's by now.
+    fn subtract(&self, amount: u32, generation: u32) {
+        let less = |gate| (numbers(gate, generation) >= amount).then(|| gate - u64::from(amount));
+        // Partner: the loads by other threads, which see our byte as unlocked, or the fork as done.
+        let _ = self.0.fetch_update(AcqRel, Relaxed, less);
+    }
+}
+
 thread_local! {
     /// This thread's part of both numbers. A thread must not wait for itself: a signal handler may
     /// have interrupted either.
-    static OWN: Cell<Counts> = const { Cell::new(Counts { guards: 0, forks: 0 }) };
+    static OWN: Cell<Counts> = const { Cell::new(Counts { generation: 0, guards: 0, forks: 0 }) };
 }
 
 #[derive(Clone, Copy)]
 struct Counts {
+    /// The process whose numbers these are.
+    generation: u32,
     guards: u32,
     forks: u32,
+}
+
+impl Counts {
+    /// Returns this thread's numbers in the process with this generation.
+    fn own(generation: u32) -> Self {
+        let own = OWN.get();
+        if own.generation == generation { own } else { Self { generation, guards: 0, forks: 0 } }
+    }
 }
 
 /// Keeps other threads from forking this process until it is dropped, for [`MAX_WAIT`] at most.
 #[derive(Debug)]
 #[must_use = "it ends when it is dropped"]
-pub(crate) struct NoForkGuard(PhantomData<*const ()>);
+pub(crate) struct NoForkGuard {
+    /// The process in which it began.
+    generation: u32,
+    of_this_thread: PhantomData<*const ()>,
+}
 
 impl NoForkGuard {
-    /// Waits until forks of other threads are done, for [`MAX_WAIT`] at most. Async-signal-safe.
+    /// Waits until forks of other threads are done, for [`MAX_WAIT`] at most. Async-signal-safe
+    /// once a handle was opened.
     pub(crate) fn begin() -> Self {
-        let own = OWN.get();
+        let generation = ProcessGeneration::here().generation();
+        let own = Counts::own(generation);
         OWN.set(Counts { guards: own.guards + 1, ..own }); // before the gate: see `before_fork`
         let mut deadline = None;
-        let mut admits = |gate: u32| {
-            gate < FORK || own.guards > 0 || own.forks > 0 || check_deadline(&mut deadline)
-        };
-        // Partner: the forker's addition, and its load after it. One word orders both: the later of
-        // the two threads waits.
-        while GATE.fetch_update(AcqRel, Acquire, |gate| admits(gate).then(|| gate + 1)).is_err() {
-            thread::yield_now();
-        }
-        Self(PhantomData)
+        GATE.add(1, generation, |numbers| {
+            numbers < FORK || own.guards > 0 || own.forks > 0 || check_deadline(&mut deadline)
+        });
+        Self { generation, of_this_thread: PhantomData }
     }
 }
 
 impl Drop for NoForkGuard {
     fn drop(&mut self) {
-        // Partner: the forker's load, which then sees our byte as unlocked.
-        GATE.fetch_sub(1, AcqRel);
-        let own = OWN.get();
-        OWN.set(Counts { guards: own.guards - 1, ..own });
+        let own = Counts::own(self.generation);
+        // None, in a child that a signal handler forked while the guard began.
+        if own.guards > 0 {
+            GATE.subtract(1, self.generation);
+            OWN.set(Counts { guards: own.guards - 1, ..own });
+        }
     }
 }
 
@@ -102,51 +157,49 @@ pub(crate) fn register() {
     // Partner: the store below, by any thread. Acquire: a thread that sees it has the handlers
     // registered.
     if !REGISTERED.load(Acquire) {
-        fork::register_handlers(before_fork, after_fork, in_child);
+        fork::run_around_forks(before_fork, after_fork);
         REGISTERED.store(true, Release); // partner: the load above
     }
 }
 
 /// Runs in the thread that forks, before the fork.
 extern "C" fn before_fork() {
-    let own = OWN.get();
+    let generation = ProcessGeneration::here().generation();
+    let own = Counts::own(generation);
     OWN.set(Counts { forks: own.forks + 1, ..own });
+    GATE.add(FORK, generation, |_| true);
     let mut deadline = None;
-    // Partner: the additions and subtractions of `NoForkGuard`.
-    let mut gate = GATE.fetch_add(FORK, AcqRel);
     // The gate may count one guard less of this thread than `own`: a signal handler may fork
     // between the two additions.
-    while gate & GUARDS > own.guards && !check_deadline(&mut deadline) {
+    while GATE.read(generation) & GUARDS > own.guards && !check_deadline(&mut deadline) {
         thread::yield_now();
-        gate = GATE.load(Acquire);
     }
 }
 
 /// Runs in the thread that forks, after the fork, in the parent.
 extern "C" fn after_fork() {
-    // Partner: `NoForkGuard::begin`, which stops waiting.
-    GATE.fetch_sub(FORK, AcqRel);
-    let own = OWN.get();
-    OWN.set(Counts { forks: own.forks.saturating_sub(1), ..own });
-}
-
-/// Runs in the child, which has neither the other threads nor their guards and forks.
-extern "C" fn in_child() {
-    let own = OWN.get();
-    let own = Counts { forks: own.forks.saturating_sub(1), ..own };
-    OWN.set(own);
-    // Partner: none, the child has one thread.
-    GATE.store(own.forks * FORK + own.guards, Relaxed);
+    let generation = ProcessGeneration::here().generation();
+    let own = Counts::own(generation);
+    // None, in a child that a signal handler forked while the fork began.
+    if own.forks > 0 {
+        GATE.subtract(FORK, generation);
+        OWN.set(Counts { forks: own.forks - 1, ..own });
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::{Acquire, Release};
+    use std::sync::atomic::{AtomicBool, AtomicU64};
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{FORK, GATE, MAX_WAIT, NoForkGuard, after_fork, before_fork};
+    use super::{FORK, GATE, Gate, MAX_WAIT, NoForkGuard, after_fork, before_fork};
+    use crate::sys::fork::ProcessGeneration;
+
+    fn numbers() -> u32 {
+        GATE.read(ProcessGeneration::here().generation())
+    }
 
     /// Leaves a thread that fails to wait the time to show it. Far shorter than `MAX_WAIT`.
     fn leave_time_to_fail() {
@@ -160,7 +213,7 @@ mod tests {
     /// process may hold guards meanwhile, which they drop soon.
     fn wait_until_empty() -> bool {
         let begin = Instant::now();
-        while GATE.load(Acquire) != 0 {
+        while numbers() != 0 {
             if begin.elapsed() > 30 * MAX_WAIT {
                 return false;
             }
@@ -202,7 +255,7 @@ mod tests {
                 after_fork();
                 has_waited
             });
-            wait_until(|| GATE.load(Acquire) >= FORK);
+            wait_until(|| numbers() >= FORK);
             let begin = Instant::now();
             drop(NoForkGuard::begin());
             let nested = begin.elapsed();
@@ -222,5 +275,23 @@ mod tests {
             assert!(other.join().expect("no panic"), "the guard did not wait");
         });
         assert!(wait_until_empty(), "a guard or a fork was not counted down");
+    }
+
+    #[test]
+    fn numbers_of_an_ancestor_count_for_nothing_and_stay_as_they_are() {
+        let here = ProcessGeneration::here().generation();
+        let ancestor = here.wrapping_add(1);
+        let gate = Gate(AtomicU64::new(u64::from(ancestor) << 32 | u64::from(FORK + 2)));
+        assert_eq!(gate.read(here), 0);
+        gate.subtract(1, here);
+        gate.add(1, ancestor, |_| true);
+        assert_eq!((gate.read(ancestor), gate.read(here)), (FORK + 2, 0));
+        gate.add(FORK, here, |numbers| numbers == 0);
+        gate.subtract(1, ancestor);
+        gate.add(1, here, |_| true);
+        gate.subtract(FORK, here);
+        assert_eq!((gate.read(ancestor), gate.read(here)), (0, 1));
+        gate.subtract(FORK, here);
+        assert_eq!(gate.read(here), 1, "no number is borrowed from the other");
     }
 }
