@@ -5,9 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::getpid;
 use shmlock::uuid::Uuid;
-use shmlock::{BlockSignals, Builder, Error, ShmLock, WaitPoint};
+use shmlock::{BlockSignals, Builder, Error, ShmLock, WaitPoint, process_generation};
 
 use crate::holds::Holds;
 use crate::segment::{self, Made};
@@ -30,13 +29,14 @@ pub(crate) struct Settings {
     pub(crate) segment: Option<PathBuf>,
     /// The first content of a block, and its schema.
     pub(crate) block: Option<(Vec<u8>, String)>,
-    pub(crate) pid: i32,
+    /// The process that has made the object.
+    pub(crate) process: u32,
 }
 
 impl Settings {
     /// Returns `true` in the process that has made the object.
     pub(crate) fn is_ours(&self) -> bool {
-        self.pid == getpid().as_raw_nonzero().get()
+        self.process == process_generation()
     }
 
     /// Returns how long one look at what cannot wake a waiter is from the next.

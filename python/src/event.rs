@@ -18,7 +18,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyCFunction, PyDict, PyTuple, PyType};
-use rustix::process::getpid;
+use shmlock::process_generation;
 
 use crate::bell::Bell;
 use crate::foreign;
@@ -27,7 +27,7 @@ use crate::foreign;
 #[pyclass(frozen, subclass, module = "shmlock._native")]
 pub(crate) struct Ringer {
     /// The process that has made it. A forked child shares the descriptors of the bells.
-    pid: i32,
+    process: u32,
     bells: Mutex<Vec<Weak<Bell>>>,
 }
 
@@ -51,11 +51,11 @@ impl Ringer {
 
 impl Ringer {
     fn new() -> Self {
-        Self { pid: getpid().as_raw_nonzero().get(), bells: Mutex::new(Vec::new()) }
+        Self { process: process_generation(), bells: Mutex::new(Vec::new()) }
     }
 
     fn is_ours(&self) -> bool {
-        self.pid == getpid().as_raw_nonzero().get()
+        self.process == process_generation()
     }
 
     /// Adds a bell. Returns `false` in a forked child, whose bells it cannot ring.

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
-use rustix::process::getpid;
-use shmlock::Error;
 use shmlock::uuid::Uuid;
+use shmlock::{Error, process_generation};
 
 use crate::contender::{Contender, Settings};
 use crate::failure::{exception, not_initialised, of_another_process, runtime_error, value_error};
@@ -175,7 +174,7 @@ impl NativeLock {
             directory,
             mode,
             block,
-            pid: getpid().as_raw_nonzero().get(),
+            process: process_generation(),
         };
         if self.table.set(Table::new(settings)).is_err() {
             return Err(runtime_error("the lock is initialised already"));

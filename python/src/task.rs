@@ -14,9 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use rustix::process::getpid;
 use shmlock::uuid::Uuid;
-use shmlock::{Error, LockFuture, ShmLock};
+use shmlock::{Error, LockFuture, ShmLock, process_generation};
 
 use crate::bell::Bell;
 use crate::contender::Settings;
@@ -101,7 +100,7 @@ impl NativeTask {
             mode,
             segment: None,
             block: None,
-            pid: getpid().as_raw_nonzero().get(),
+            process: process_generation(),
         };
         let bell = Bell::new().map_err(|errno| {
             let operation = "make an eventfd for";
