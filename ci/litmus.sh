@@ -3,8 +3,8 @@
 # lacks one barrier does (docs/litmus.md); the outcomes are those of cross-tests/litmus/results.txt;
 # and the accesses and barriers of these programs are those that the compiler emits for the probes
 # of cross-tests/probes. The last needs no herd7.
-# `litmus.sh --update` writes results.txt. With --mutate: the comparison with the machine code
-# notices the removal of each fence from a copy of core, except those of the roll.
+# `litmus.sh --update` writes results.txt. With --mutate [PATTERN]: the comparison with the machine
+# code notices the removal of each fence from a copy of core; PATTERN restricts it to some lines.
 # shellcheck disable=SC2317 # `step` calls the functions
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -92,7 +92,7 @@ without_numbers() { sed '1d;s/ *[0-9]* *[0-9]*$//'; }
 
 use_checker
 if [ "$update" = --mutate ]; then
-    unprobed='core/src/roll/[a-z]*\.rs' # it has no probe
+    only=${2:-}
     . cross-tests/probes/mutate.sh
 else
     for kind in "${kinds[@]}"; do

@@ -1,11 +1,13 @@
 # Sourced by run.sh --mutate and ci/litmus.sh --mutate: in a copy, removes each line of core that
 # makes or calls a fence, then weakens it where a weaker instruction exists. `check` must detect it
 # in the probes of every kind of core that has the difference.
+# `only` restricts it to the lines of this pattern.
 # shellcheck shell=bash disable=SC2154 # `kinds` comes from listing.sh
 
 # without: prints the lines to remove, as FILE:NUMBER:LINE; not those in `unprobed`, a pattern.
 without() {
-    grep -rnE 'fence\.(acquire|release|full)\(\);' core/src | grep -vE "^(${unprobed:?}):" | sort
+    grep -rnE '(fence|FullSystem)\.(acquire|release|full)\(\);' core/src |
+        grep -vE "^(${unprobed:-none}):" | sort
     local calls='fence\(Ordering|barrier::full_system|.*=> (InnerShareable|FullSystem)\.'
     grep -HnE "^ +($calls)" core/src/fence.rs
     grep -Hn 'asm!("dmb sy"' core/src/barrier.rs
@@ -16,9 +18,12 @@ without() {
 mutants() {
     local line
     # An arm of a `match` keeps its pattern; a statement is removed.
-    without | sed 's/^/*|s%=> .*%=> {}%;t;s%[a-z:._!]+\\(.*;%\/\/ removed%|/'
+    without | sed 's/^/*|s%=> .*%=> {}%;t;s%[A-Za-z:._!]+\\(.*;%\/\/ removed%|/'
     while IFS= read -r line; do
         case $line in
+            *'FullSystem.acquire();'*)
+                echo "a*|s/FullSystem\.acquire/crate::fence::InnerShareable.acquire/|$line"
+                ;;
             *'fence.release();'*) echo "aarch64|s/release/acquire/|$line" ;;
             *'fence(Ordering::Release);'*) echo "aarch64|s/Release/Acquire/|$line" ;;
             *'barrier::full_system();'*)
@@ -68,6 +73,6 @@ while IFS='|' read -r pattern script line; do
     mutant "$copy" "$script" "$file" "$number" || die "no change by $script in $line"
     step "$what $file:$number ${code#"${code%%[! ]*}"}" detected "$copy" "$pattern"
     count=$((count + 1))
-done < <(mutants | sed -E 's| +//[^%]*$||')
+done < <(mutants | sed -E 's| +//[^%]*$||' | grep -E "${only:-}")
 rm -r "${copy%/mutant}"
 echo "$count mutants"

@@ -14,8 +14,8 @@ check() { checked "$1" "$2" "$3" "${4:-}"; }
 
 use_checker
 if [ "${1:-}" = --mutate ]; then
-    # The roll has no probe. Some fences of the ticket lock order nothing after them (ci/litmus.sh
-    # knows these).
+    # Some fences of the roll and of the ticket lock order nothing that its probe does after them
+    # (ci/litmus.sh knows these).
     unprobed='core/src/(roll|ticket)/[a-z]*\.rs'
     . cross-tests/probes/mutate.sh
 else

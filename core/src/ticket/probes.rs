@@ -99,6 +99,14 @@ impl<'a, F: Fence> Steps<'a, F> {
         TicketRegion::<2>::deaths_in(self.others(), self.us.number.get())
     }
 
+    /// Looks once whether an owner died; `None` if the lock changed hands meanwhile.
+    #[inline]
+    #[must_use]
+    pub fn look_for_death(&self) -> Option<bool> {
+        let lines = || once((self.us.number.get(), self.us.line)).chain(self.others());
+        self.us.region.look_for_death(lines)
+    }
+
     /// Leaves the critical section, and gives the number up.
     #[inline]
     pub fn leave(&self) {

@@ -141,15 +141,13 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     /// Returns the sum of the deaths in these lines.
     #[inline]
     pub(super) fn deaths_in(lines: impl Iterator<Item = (u16, &'a Line)>, me: u16) -> u32 {
-        let mut sum = 0_u32;
-        for (party, line) in lines {
+        lines.fold(0, |sum: u32, (party, line)| {
             // Partner: `enter`, `leave` and `begin_life` of that party. Relaxed: what it stored
             // before it died or left is ordered by the fences of the lines.
             let section = Section::from_bits(line.section.load(Relaxed));
             let deaths = if party == me { section.deaths() } else { section.deaths_if_dead() };
-            sum = sum.wrapping_add(deaths);
-        }
-        sum
+            sum.wrapping_add(deaths)
+        })
     }
 
     /// Returns the sum of the deaths that were declared repaired.
@@ -211,21 +209,19 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     /// Returns the party that is inside and not buried; of several, the one with the last number,
     /// for the others died there.
     fn owner(self) -> Option<Token> {
-        Some(token_of(NonZeroU16::new(self.ticket_of_owner()?.party)?))
+        Some(token_of(NonZeroU16::new(Self::ticket_of_owner_in(self.lines())?.party)?))
     }
 
-    fn ticket_of_owner(self) -> Option<Ticket> {
-        let mut owner: Option<Ticket> = None;
-        for (party, line) in self.lines() {
+    #[inline]
+    fn ticket_of_owner_in(lines: impl Iterator<Item = (u16, &'a Line)>) -> Option<Ticket> {
+        lines.fold(None, |owner: Option<Ticket>, (party, line)| {
             // Partners: `enter`, `take`, `begin_life`, `bury`. Relaxed: a look that orders nothing.
             let ticket = Ticket { number: line.number.load(Relaxed), party };
             let inside = Section::from_bits(line.section.load(Relaxed)).is_inside();
             let buried = line.buried.load(Relaxed) == burial_of(line.life.load(Relaxed));
-            if inside && !buried && owner.is_none_or(|before| before < ticket) {
-                owner = Some(ticket);
-            }
-        }
-        owner
+            let is_later = inside && !buried && owner.is_none_or(|before| before < ticket);
+            if is_later { Some(ticket) } else { owner }
+        })
     }
 
     /// Returns `true` if an owner died holding the lock, and the data has not been declared
@@ -238,26 +234,36 @@ impl<'a, const N: usize> TicketRegion<'a, N> {
     #[must_use]
     pub fn owner_died(self) -> bool {
         for _ in 0..READ_ATTEMPTS {
-            // All fences here pair with the release fences of `enter` and `leave`. An owner enters,
-            // is counted, and leaves: the count is read first and last.
-            let count = self.acquisitions();
-            FullSystem.acquire();
-            let owner = self.ticket_of_owner();
-            FullSystem.acquire();
-            let me = owner.map_or(0, |ticket| ticket.party);
-            let (if_alive, if_dead) = (self.deaths_seen_by(me), self.deaths_seen_by(0));
-            let declared = self.declared();
-            FullSystem.acquire();
-            let stays = self.ticket_of_owner() == owner;
-            FullSystem.acquire();
-            // The owner and the count are the same as before, so no other living party was inside
-            // meanwhile.
-            if stays && self.acquisitions() == count {
-                return declared != if_alive && declared != if_dead;
+            if let Some(died) = self.look_for_death(|| self.lines()) {
+                return died;
             }
             spin_loop();
         }
         false
+    }
+
+    /// Looks once whether an owner died; `None` if the lock changed hands meanwhile.
+    #[inline]
+    pub(super) fn look_for_death<I: Iterator<Item = (u16, &'a Line)>>(
+        self,
+        lines: impl Fn() -> I,
+    ) -> Option<bool> {
+        // All fences here pair with the release fences of `enter` and `leave`. An owner enters, is
+        // counted, and leaves: the count is read first and last. Only a change of it matters.
+        let count = self.shared().fencing_token();
+        FullSystem.acquire();
+        let owner = Self::ticket_of_owner_in(lines());
+        FullSystem.acquire();
+        let me = owner.map_or(0, |ticket| ticket.party);
+        let (if_alive, if_dead) = (Self::deaths_in(lines(), me), Self::deaths_in(lines(), 0));
+        let declared = self.declared();
+        FullSystem.acquire();
+        let stays = Self::ticket_of_owner_in(lines()) == owner;
+        FullSystem.acquire();
+        // The owner and the count are the same as before, so no other living party was inside
+        // meanwhile.
+        let is_whole = stays && self.shared().fencing_token() == count;
+        is_whole.then_some(declared != if_alive && declared != if_dead)
     }
 
     /// Buries a party that `liveness` proves dead: the others do not wait for it any more, until it

@@ -172,3 +172,18 @@ fn survivors_with_proof_exclude_each_other() {
         assert_eq!(world.section.ended(), 2);
     });
 }
+
+/// An owner leaves, and another party enters, while a third thread looks. Neither is taken for dead,
+/// whether the look names the first, the second or none.
+#[test]
+fn a_look_from_outside_takes_no_living_owner_for_dead() {
+    explore(Preemptions(2), || {
+        let world = World::<2>::new();
+        let region = world.region;
+        let parties = [1, 2].map(|number| world.party(number, InnerShareable));
+        let owners = thread::spawn(move || parties.iter().for_each(Party::visit));
+        assert!(!region.owner_died());
+        owners.join().unwrap();
+        assert!(!region.owner_died());
+    });
+}

@@ -20,6 +20,7 @@ use shmlock_core::contend::Liveness;
 use shmlock_core::fence::{Fence, FullSystem, InnerShareable};
 use shmlock_core::layout::REGION_LEN;
 use shmlock_core::protocol::{self, Attempt, Wake};
+use shmlock_core::roll::{Roll, Slot};
 use shmlock_core::snapshot::snapshot;
 use shmlock_core::ticket::probes::Steps;
 use shmlock_core::{
@@ -175,6 +176,50 @@ fn bury(region: Pair<'_>, data: &Data, fence: impl Fence) -> bool {
     matches!(region.bury(SECOND, fence, &mut Proof(data)), Ok(true))
 }
 
+/// Looks from outside whether an owner died. Its fences have one scope.
+#[inline(always)]
+fn look(region: Pair<'_>) -> Option<bool> {
+    Steps::new(region, FullSystem).ok()?.look_for_death()
+}
+
+const SLOT: Slot = Slot::new(1).unwrap();
+const OTHER_SLOT: Slot = Slot::new(2).unwrap();
+
+/// Begins a boot, after an earlier one accessed the data, and acquires a lock.
+#[inline(always)]
+fn boot(roll: Roll<'_>, word: &AtomicU32, data: &Data, fence: impl Fence) -> bool {
+    data.add(1);
+    let Ok(boot) = roll.with_fence(fence).begin_boot(SLOT) else { return false };
+    let me = boot.id().token();
+    let Ok(_) = protocol::try_acquire(word, me, Attempt::First, fence) else { return false };
+    data.add(1);
+    true
+}
+
+/// Takes a lock over if the boot of its owner is over.
+#[inline(always)]
+fn judge(roll: Roll<'_>, word: &AtomicU32, data: &Data, fence: impl Fence) -> bool {
+    // Relaxed: as a waiter reads the word.
+    let Some(owner) = Word::from_bits(word.load(Relaxed)).owner() else { return false };
+    if !roll.with_fence(fence).is_over(owner) {
+        return false;
+    }
+    let me = Token::from_static(NonZeroU16::MAX);
+    let Some(_) = protocol::take_over(word, owner, me, fence) else { return false };
+    data.add(1);
+    true
+}
+
+/// Retires the last boot of another core. The data stands for the proof that this does not run, on
+/// which no branch depends.
+#[inline(always)]
+fn retire(roll: Roll<'_>, data: &Data, fence: impl Fence) -> bool {
+    let roll = roll.with_fence(fence);
+    let Ok(Some(boot)) = roll.last_boot(OTHER_SLOT) else { return false };
+    let proof = data.read();
+    roll.retire(boot).is_ok() && proof != 0
+}
+
 /// Defines probes as functions that the checker finds by name.
 macro_rules! probes {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:expr;)*) => {$(
@@ -252,6 +297,18 @@ probes! {
     stop_full(region: Pair<'_>) -> bool = stop(region, FullSystem);
     bury_inner(region: Pair<'_>, data: &Data) -> bool = bury(region, data, InnerShareable);
     bury_full(region: Pair<'_>, data: &Data) -> bool = bury(region, data, FullSystem);
+    look_full(region: Pair<'_>) -> Option<bool> = look(region);
+
+    boot_inner(roll: Roll<'_>, word: &AtomicU32, data: &Data) -> bool =
+        boot(roll, word, data, InnerShareable);
+    boot_full(roll: Roll<'_>, word: &AtomicU32, data: &Data) -> bool =
+        boot(roll, word, data, FullSystem);
+    judge_inner(roll: Roll<'_>, word: &AtomicU32, data: &Data) -> bool =
+        judge(roll, word, data, InnerShareable);
+    judge_full(roll: Roll<'_>, word: &AtomicU32, data: &Data) -> bool =
+        judge(roll, word, data, FullSystem);
+    retire_inner(roll: Roll<'_>, data: &Data) -> bool = retire(roll, data, InnerShareable);
+    retire_full(roll: Roll<'_>, data: &Data) -> bool = retire(roll, data, FullSystem);
 }
 
 /// Stands for the helper of Linux targets that chooses the form of a compare-and-swap at run time.

@@ -116,7 +116,10 @@ fn event(
         return if is_plain(name) { other("data") } else { unknown() };
     }
     let (offset, width) = match (pointer, instruction.offset()) {
-        (Origin::Shared(..), Some(offset)) => (begin + offset, width(instruction)),
+        // An index moves a pointer by whole slots.
+        (Origin::Shared(..) | Origin::Within(Base::Slots, _), Some(offset)) => {
+            (begin + offset, width(instruction))
+        }
         // A slice, or an index into one.
         _ => (begin, 4),
     };
@@ -128,7 +131,8 @@ fn event(
         _ if !is_plain(name) => return unknown(),
         _ => {}
     }
-    let classes: BTreeSet<_> = (offset..offset + width).step_by(4).map(origin::class).collect();
+    let classes: BTreeSet<_> =
+        (offset..offset + width).step_by(4).map(|at| origin::class(base, at)).collect();
     match classes.first() {
         Some(class) if classes.len() == 1 => Some(Event::Other(access(is_store, class))),
         _ => unknown(),
@@ -159,7 +163,9 @@ fn arguments(probe: &str, architecture: Architecture) -> Option<Registers> {
         "waiters" => vec![(0, Base::Word)],
         "ticket" | "bury" => vec![(0, Base::Region), (1, Base::Data)],
         "deaths" => vec![(0, Base::Region), (2, Base::Data)],
-        "count" | "write" | "life" | "stop" => vec![(0, Base::Region)],
+        "boot" | "judge" => vec![(0, Base::Slots), (2, Base::Word), (3, Base::Data)],
+        "retire" => vec![(0, Base::Slots), (2, Base::Data)],
+        "count" | "write" | "life" | "stop" | "look" => vec![(0, Base::Region)],
         "read" => vec![(result, Base::Region)],
         "snapshot" => vec![(result, Base::Data)],
         _ => return None,

@@ -23,11 +23,12 @@ impl Instruction {
     }
 
     /// Returns the offset in the first pair of brackets: 52 in `ldr w8, [x0, #52]`, 0 in `[x0]`.
+    /// `None` if it is in a register.
     pub(crate) fn offset(&self) -> Option<u32> {
         let (inside, _) = self.operands.split_once('[')?.1.split_once(']')?;
-        match inside.split_once('#') {
-            Some((_, number)) => number.parse().ok(),
-            None => (!inside.contains(',')).then_some(0),
+        match inside.split_once(',') {
+            Some((_, offset)) => offset.trim().strip_prefix('#')?.parse().ok(),
+            None => Some(0),
         }
     }
 }
@@ -85,16 +86,18 @@ mod tests {
 00008024 <one>:
     8024:\tldr.w\tr3, [r2, #1204]\t; 0x4b4
     8028:\tbeq.n\t8024 <one>
+    802c:\tldr\tr1, [ip, r5, lsl #3]
 0000000000008030 <two>:
     8030:\tcbz\tw13, 8024 <one+0x9c>
     8034:\tstr\tw8, [x0]
 ";
         let listing = Listing::parse(text);
-        let [load, branch] = listing.function("one").expect("there") else {
-            panic!("two instructions")
+        let [load, branch, indexed] = listing.function("one").expect("there") else {
+            panic!("three instructions")
         };
         assert_eq!((load.name.as_str(), load.offset(), load.target()), ("ldr", Some(1204), None));
         assert_eq!((branch.name.as_str(), branch.target()), ("beq", Some((0x8024, "one"))));
+        assert_eq!(indexed.offset(), None);
         let [branch, store] = listing.function("two").expect("there") else {
             panic!("two instructions")
         };

@@ -20,13 +20,22 @@ pub(crate) enum Base {
     Data,
     /// The 128 bytes of a lock; of a ticket lock, also the lines behind them.
     Region,
+    /// The slots of a roll.
+    Slots,
 }
 
-/// Returns the class of a word of a region, as the litmus files name it.
-pub(crate) fn class(offset: u32) -> &'static str {
+/// Returns the class of a word, as the litmus files name it.
+pub(crate) fn class(base: Base, offset: u32) -> &'static str {
     match offset {
+        // An index moves a pointer by whole slots.
+        _ if base == Base::Slots => match offset % 8 {
+            0 => "boots",
+            4 => "retired",
+            _ => "unknown",
+        },
         0 => "word",
         4 => "low",
+        12 => "declared",
         48 => "high",
         52 => "seq",
         16..48 | 56 | 64..128 => "rec",
@@ -70,7 +79,8 @@ impl Origin {
             (Self::Private, pointer) | (pointer, Self::Private) => pointer,
             _ => match (place(self), place(other)) {
                 (Some((base, one)), Some((other, two)))
-                    if base == other && (base == Base::Data || class(one) == class(two)) =>
+                    if base == other
+                        && (base == Base::Data || class(base, one) == class(base, two)) =>
                 {
                     Self::Within(base, one.min(two))
                 }

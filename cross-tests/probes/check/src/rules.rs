@@ -72,6 +72,11 @@ const OTHER_CHOOSING: u32 = 192;
 const OTHER_NUMBER: u32 = 200;
 const OTHER_LIFE: u32 = 216;
 const OTHER_BURIED: u32 = 248;
+/// The deaths that have been declared.
+const DECLARED: u32 = 12;
+/// Words of the first and of the second slot of a roll.
+const BOOTS: u32 = 0;
+const OTHER_RETIRED: u32 = 12;
 /// The same words from the beginning of a line, for the function that begins a life.
 const LINE_CHOOSING: u32 = 0;
 const LINE_NUMBER: u32 = 8;
@@ -144,6 +149,19 @@ fn rules(probe: &str) -> Vec<Rule> {
             (Load(OTHER_LIFE), Release, Data),
             (Load(OTHER_LIFE), Release, Store(OTHER_BURIED)),
         ],
+        "look" => vec![
+            (Load(GENERATION_HIGH), Acquire, Load(OTHER_BURIED)),
+            (Load(OTHER_BURIED), Acquire, Load(DECLARED)),
+            (Load(DECLARED), Acquire, Load(OTHER_BURIED)),
+            (Load(OTHER_BURIED), Acquire, Load(GENERATION_HIGH)),
+        ],
+        "boot" => vec![
+            (Data, Release, Store(BOOTS)),
+            (Store(BOOTS), Release, Swap),
+            (Swap, Acquire, Data),
+        ],
+        "judge" => vec![(Load(BOOTS), Acquire, Data), (Swap, Acquire, Data)],
+        "retire" => vec![(Data, Release, Store(OTHER_RETIRED))],
         // Between two copies.
         "snapshot" => vec![(Data, Acquire, Data)],
         _ => vec![(Swap, Acquire, Data), (Data, Release, Swap)],
@@ -151,7 +169,7 @@ fn rules(probe: &str) -> Vec<Rule> {
 }
 
 /// Every probe in `../src/main.rs`. A probe that the listing lacks is an error.
-pub(crate) const PROBES: [&str; 37] = [
+pub(crate) const PROBES: [&str; 44] = [
     "steps_inner",
     "steps_full",
     "steps_chosen",
@@ -189,6 +207,13 @@ pub(crate) const PROBES: [&str; 37] = [
     "stop_full",
     "bury_inner",
     "bury_full",
+    "look_full",
+    "boot_inner",
+    "boot_full",
+    "judge_inner",
+    "judge_full",
+    "retire_inner",
+    "retire_full",
 ];
 
 /// The result for one probe.
