@@ -123,6 +123,11 @@ mod tests {
     use crate::ShmLock;
     use crate::sys::clock::BootInstant;
     use crate::sys::fork::ProcessGeneration;
+    use crate::sys::per_process::PerProcess;
+    use crate::watch::hub::Hub;
+
+    /// A hub without a thread, whatever other tests of this process do.
+    static HUB: PerProcess<Hub> = PerProcess::new();
 
     #[test]
     fn a_waiter_that_is_woken_right_after_a_look_looks_again_soon() {
@@ -131,7 +136,7 @@ mod tests {
         let tick = Duration::from_secs(3600);
         let now = BootInstant::now();
         let mut lone = Lone {
-            hub: Box::leak(Box::default()),
+            hub: HUB.get_or_make(Hub::default),
             birth: ProcessGeneration::here(),
             tick,
             count: 0,
