@@ -54,8 +54,8 @@ impl Region<'_> {
     #[inline]
     pub fn fencing_token(self) -> u64 {
         let words = self.words();
-        // Partner: `count_acquisition` by the owner, which is this thread if the number matters.
-        // Relaxed.
+        // Partner: `count_acquisition` by the owner, which is this thread if the number matters; a
+        // look from outside (`TicketRegion::look_for_death`) only compares two of them. Relaxed.
         let high = u64::from(words.generation_high.load(Relaxed));
         high << 32 | u64::from(words.generation.load(Relaxed))
     }

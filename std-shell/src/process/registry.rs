@@ -252,14 +252,14 @@ impl Slot {
 
     /// Replaces the state, if it is `old`.
     fn replace(&self, old: State, new: State) -> bool {
-        // Pairs with `enter`, with the end of the loop in `for_each`, and with itself.
+        // Pairs with `enter`, `unpin`, the store of `retire`, and with itself.
         self.state.compare_exchange(old.0, new.0, AcqRel, Relaxed).is_ok()
     }
 
     /// Stores that this thread is about to acquire the lock through this handle.
     #[inline]
     pub(crate) fn used_by(&self, thread: Thread) {
-        // Partner: `is_held_by`, `for_each`. Relaxed: these decide by the owner word.
+        // Partner: `is_held_by`, `Pinned::thread`. Relaxed: the fence below orders.
         self.thread_id.store(thread.id, Relaxed);
         self.thread_number.store(thread.number, Relaxed); // partner: as above
         // Pairs with `acquire` in `Pinned::thread` and `held_by_this_thread`: a thread that has
