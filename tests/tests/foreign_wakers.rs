@@ -202,7 +202,8 @@ fn a_waker_that_panics_when_it_is_cloned_leaves_no_wait_behind() {
 /// Forks. The child continues after this call, like the parent. The parent waits until the child
 /// ends, with status 0.
 fn fork_here() {
-    // SAFETY: other threads of this process are asleep in the kernel.
+    // SAFETY: fork(3) leaves libc's own locks free in the child. The child runs code of the library
+    // only, which takes no lock that another thread may have, and ends at once.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         CHILD.store(1, Relaxed);
@@ -280,9 +281,9 @@ fn a_waker_that_forks_when_it_is_woken_leaves_the_child_without_the_sleeping_thr
         for _ in 0..3 {
             let guard = holder.lock().expect("free");
             let forks = waker(Moment::Wake, fork_here);
+            let before = REAPED.load(Acquire); // before the first sleep, which may end with a wake
             let mut waiting = lock.lock_async();
             assert!(poll_by(&mut waiting, &forks).is_pending());
-            let before = REAPED.load(Acquire);
             drop(guard);
             until(|| REAPED.load(Acquire) > before); // the child has ended with status 0
             assert!(poll_by(&mut waiting, &forks).is_ready());
