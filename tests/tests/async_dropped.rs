@@ -145,12 +145,12 @@ fn a_forgotten_future_leaves_only_waiters_set_even_if_its_handle_is_closed() {
         let guard = holder.lock().expect("free");
         for _ in 0..rounds(50) {
             let lock = ShmLock::builder(&name).poll_interval(NEVER).open().expect(HERE);
-            let waker = TestWaker::new();
             let mut waiting = lock.lock_async();
-            assert!(poll(&mut waiting, &waker).is_pending());
+            assert!(poll(&mut waiting, &TestWaker::new()).is_pending());
             std::mem::forget(waiting);
             drop(lock); // unmaps the word that the thread sleeps on
             let other = ShmLock::builder(&name).poll_interval(interval).open().expect(HERE);
+            let waker = TestWaker::new();
             let mut waiting = other.lock_async();
             assert!(poll(&mut waiting, &waker).is_pending());
             waker.wait(); // the thread has gone through its list since
@@ -201,6 +201,18 @@ fn a_forked_child_leaves_its_parents_waits_alone_and_starts_a_thread_of_its_own(
         let open = || folder.lock("l").poll_interval(Duration::from_millis(1)).open().expect(HERE);
         let (holder, lock) = (open(), open());
         let guard = holder.lock().expect("free");
+        // At its start and its end the thread has a mutex of the standard library, for which a
+        // thread of the child would wait for ever. So it has started, and lasts.
+        let polling = |interval| {
+            let builder = folder.lock("l").wait_strategy(WaitStrategy::SleepPolling);
+            builder.poll_interval(interval).open().expect(HERE)
+        };
+        let [lasting, brief] = [NEVER, Duration::from_millis(1)].map(polling);
+        let (mut lasts, mut ends) = (lasting.lock_async(), brief.lock_async());
+        let has_started = TestWaker::new();
+        assert!(poll(&mut lasts, &TestWaker::new()).is_pending());
+        assert!(poll(&mut ends, &has_started).is_pending());
+        has_started.wait();
         let waker = TestWaker::new();
         let mut waiting = Some(lock.lock_async());
         assert!(poll(waiting.as_mut().expect("ours"), &waker).is_pending());

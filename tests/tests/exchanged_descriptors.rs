@@ -17,7 +17,7 @@ use std::{mem, thread};
 
 use shmlock::{Error, ExitEvent, LockState, OwnerState};
 use shmlock_tests::hostile::{Folder, Intruder, PRESENCE, Solo, byte_of};
-use shmlock_tests::{actor, alone, until};
+use shmlock_tests::{actor, alone, proc, until};
 
 use exchange::{
     ALL, Exchanged, To, close_numbers, for_each, numbers_of, open_with_number, target_of,
@@ -26,6 +26,9 @@ use exchange::{
 
 const HERE: &str = "a lock of this process";
 const BRIEF: Duration = Duration::from_millis(30);
+
+/// How often a wait of 30 ms sleeps: for a millisecond, and then for 5 ms each time.
+const SLEEPS: u64 = 7;
 
 #[test]
 fn a_living_owner_keeps_its_lock_whatever_the_probe_leads_to() {
@@ -59,7 +62,11 @@ fn a_death_is_proven_by_another_description_and_its_byte_is_unlocked_again() {
         mem::forget(dead.lock().expect("free"));
         let token = dead.holder().expect(HERE).expect("it").token();
         drop(dead);
-        let guard = lock.try_lock_for(BRIEF).expect(HERE);
+        let this_thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        let before = proc::voluntary_sleeps(this_thread);
+        let guard = lock.lock().expect(HERE);
+        let sleeps = proc::voluntary_sleeps(this_thread) - before;
+        assert!(sleeps <= SLEEPS, "{to:?}: it was noticed after {sleeps} sleeps");
         let recovered = guard.recovered().unwrap_or_else(|| panic!("{to:?}: no recovery reported"));
         assert_eq!(recovered.dead.expect("its record").token(), token);
         guard.declare_consistent().expect("held");

@@ -5,13 +5,18 @@
 //! status, and the old users leave the new file alone.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
 
 use shmlock::{Error, Result, ShmLock, WaitStrategy};
 use shmlock_tests::hostile::{Folder, Intruder, Solo, assert_says, before_each, byte_of};
 use shmlock_tests::{actor, until};
 
 const HERE: &str = "a lock of this process";
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn assert_orphaned<T>(result: Result<T>, name: &str) {
     let Err(error) = result else { panic!("the call succeeded") };
@@ -22,34 +27,40 @@ fn assert_orphaned<T>(result: Result<T>, name: &str) {
 
 #[test]
 fn a_waiter_notices_within_a_poll_interval_that_the_file_was_removed() {
-    const POLL: Duration = Duration::from_millis(100);
     let fixture = Solo::new();
-    for strategy in [WaitStrategy::Futex, WaitStrategy::SleepPolling] {
+    for (strategy, interval) in
+        [(WaitStrategy::Futex, HOUR), (WaitStrategy::SleepPolling, Duration::from_millis(100))]
+    {
         let folder = Folder::new(&fixture);
         let holder = folder.lock("l").open().expect(HERE);
         let intruder = Intruder::on(&folder.file("l"));
         holder.acquire().expect(HERE);
-        let removed = std::thread::scope(|scope| {
+        let (is_removed, later) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let count = {
+            let (is_removed, later) = (is_removed.clone(), later.clone());
+            // Partners: the store below, and the load behind it. It is called before each sleep.
+            move |_| {
+                later.fetch_add(u32::from(is_removed.load(Relaxed)), Relaxed);
+                ControlFlow::Continue(())
+            }
+        };
+        std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                let lock = folder
-                    .lock("l")
-                    .poll_interval(POLL)
-                    .wait_strategy(strategy)
-                    .open()
-                    .expect(HERE);
+                let waits = folder.lock("l").poll_interval(interval).wait_strategy(strategy);
+                let lock = waits.interrupt(count).open().expect(HERE);
                 intruder.scribble(60, 1); // the waiter has started; no process owns this word
                 assert_orphaned(lock.lock(), "l");
-                Instant::now()
             });
             until(|| {
                 intruder.word_at(60) == 1
                     && (strategy != WaitStrategy::Futex || intruder.owner_word() >> 31 == 1)
             });
-            let removed = Instant::now();
             fs::remove_file(folder.file("l")).expect("ours");
-            waiter.join().expect("no panic").saturating_duration_since(removed)
+            is_removed.store(true, Relaxed); // partner: the load above
+            waiter.join().expect("no panic");
         });
-        assert!(removed < 10 * POLL, "{removed:?}");
+        let later = later.load(Relaxed); // partner: the addition above
+        assert!(later <= 1, "{strategy:?}: {later} sleeps have begun since the removal");
         assert!(
             holder.status().expect(HERE).orphaned && !holder.status().expect(HERE).is_healthy()
         );
