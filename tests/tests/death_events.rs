@@ -1,8 +1,14 @@
 //! Checks that a sleeping waiter is woken by a death, whatever the kind of death. The poll interval
 //! is an hour: a waiter that is not woken hangs.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -254,6 +260,88 @@ fn every_waiter_is_woken_when_the_file_is_removed() {
         until(|| file.watchers() == 1);
         proc::comes_to_rest(waiters.pid().unsigned_abs());
         fs::remove_file(folder.file("l")).expect("ours");
+        waiters.ends_well();
+        holder.release().expect("held");
+    });
+}
+
+/// Wakes a thread. Once it is armed, it first keeps the thread that calls it, one time.
+struct Slow {
+    is_armed: AtomicBool,
+    begins: Barrier,
+    ends: Barrier,
+}
+
+struct SlowWaker(Arc<Slow>, thread::Thread);
+
+impl Wake for SlowWaker {
+    fn wake(self: Arc<Self>) {
+        // Partner: the store of the test, before the file is removed.
+        if self.0.is_armed.swap(false, Relaxed) {
+            self.0.begins.wait();
+            self.0.ends.wait();
+        }
+        self.1.unpark();
+    }
+}
+
+fn block_on<F: Future>(task: F, slow: &Arc<Slow>) -> F::Output {
+    let waker = Waker::from(Arc::new(SlowWaker(Arc::clone(slow), thread::current())));
+    let mut task = pin!(task);
+    loop {
+        if let Poll::Ready(output) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+/// The thread that sleeps for tasks is kept until the watch has looked for the last time at once.
+/// A machine that gives it no processor does the same.
+#[test]
+fn every_task_is_woken_when_the_file_is_removed_though_their_thread_was_kept() {
+    if !can(Capability::SleepOnTwoWords) {
+        return; // a task is woken after its interval
+    }
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let holder = folder.lock("l").open().expect(HERE);
+        holder.acquire().expect("free");
+        let file = Intruder::on(&folder.file("l"));
+        let waiters = fork(|line| {
+            let slow = Arc::new(Slow {
+                is_armed: AtomicBool::new(false),
+                begins: Barrier::new(2),
+                ends: Barrier::new(2),
+            });
+            let both_are_woken = Barrier::new(2);
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+                        let waited = block_on(lock.lock_async(), &slow);
+                        assert!(waited.is_err_and(|e| matches!(e, Error::Orphaned { .. })));
+                        both_are_woken.wait(); // the close of a handle is an event
+                    });
+                }
+                line.wait();
+                slow.is_armed.store(true, Relaxed); // partner: `wake`
+                line.ready();
+                slow.begins.wait();
+                line.ready();
+                line.wait();
+                slow.ends.wait();
+            });
+        });
+        until(|| file.watchers() == 1);
+        proc::comes_to_rest(waiters.pid().unsigned_abs());
+        waiters.line().ready();
+        waiters.line().wait();
+        fs::remove_file(folder.file("l")).expect("ours");
+        waiters.line().wait(); // the thread is kept
+        proc::comes_to_rest(waiters.pid().unsigned_abs());
+        waiters.line().ready();
         waiters.ends_well();
         holder.release().expect("held");
     });

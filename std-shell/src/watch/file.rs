@@ -141,6 +141,11 @@ impl WatchedFile {
         self.looks.look_now(now, Cause::Tick);
     }
 
+    /// Plans a look now if this tick has to.
+    pub(super) fn note_tick(&mut self, now: Instant) {
+        self.looks.note_tick(now);
+    }
+
     /// Notes whether waits are registered. If there are none, the file is to be left soon.
     pub(super) fn note_waits(&mut self, now: Instant) {
         if self.leave_at.is_none() && self.watched.waits() == 0 {
@@ -176,7 +181,11 @@ impl WatchedFile {
         let word = self.window.owner_word();
         let woken = |waiters| futex::wake(word, waiters).is_ok_and(|woken| woken > 0);
         if fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) {
-            return if woken(futex::ALL) { Seen::WokeAll } else { Seen::Quiet };
+            return match (woken(futex::ALL), self.watched.waits()) {
+                (true, _) => Seen::WokeAll,
+                (false, 0) => Seen::Quiet,
+                (false, _) => Seen::AllAwake,
+            };
         }
         let Some(word) = self.word() else { return Seen::Quiet };
         let is_dead = |owner| life_of(self.fd.as_fd(), owner) == OwnerState::Dead;

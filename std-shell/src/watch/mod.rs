@@ -23,7 +23,8 @@
 //! (`layout/lock_bytes.rs`). That is the moment at which the kernel tells a watch of the file that
 //! a description that could write was closed. So a death is an event, whatever its cause, and in
 //! whatever namespace. Opening and closing a lock are events as well, and mean nothing: `naps.rs`
-//! bounds what they cost.
+//! bounds what they cost. It also says when to look again, in case that the dying process or a
+//! waiter had no processor meanwhile.
 //!
 //! # Slots
 //!

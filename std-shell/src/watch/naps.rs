@@ -16,6 +16,11 @@ const AFTER_EVENT: [Duration; 5] = [
     Duration::from_millis(25),
 ];
 
+/// At how many ticks the thread looks again after an event: the dying process may have had no
+/// processor between event and unlock for all the naps. Two, because the first tick may come at
+/// once.
+const TICKS_AFTER_EVENT: u32 = 2;
+
 /// The first nap after a wake that may have been lost: many times what a woken waiter needs to
 /// acquire. Each further one is twice as long, up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(1);
@@ -42,6 +47,8 @@ pub(super) enum Seen {
     NoneSleeps,
     /// The file was removed, and waiters were woken.
     WokeAll,
+    /// The file was removed, and no waiter sleeps yet.
+    AllAwake,
 }
 
 /// When to look at one lock.
@@ -52,12 +59,14 @@ pub(super) struct Looks {
     step: usize,
     /// The rounds of waking since the lock was last quiet.
     rounds: u32,
+    /// At how many of the next ticks to look again.
+    ticks: u32,
 }
 
 impl Looks {
     /// Looks once, now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { due: Some(now), step: AFTER_EVENT.len(), rounds: 0 }
+        Self { due: Some(now), step: AFTER_EVENT.len(), rounds: 0, ticks: 0 }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -78,16 +87,28 @@ impl Looks {
     pub(super) fn look_now(&mut self, now: Instant, cause: Cause) {
         self.due = Some(now);
         self.step = match cause {
-            Cause::Tick => self.step,
+            Cause::Tick => return,
             Cause::Event => 0,
             Cause::OneOfMany => AFTER_EVENT.len() - 2,
         };
+        self.ticks = TICKS_AFTER_EVENT;
+    }
+
+    /// Looks now if this tick has to: an event was not long ago, or all waiters were awake.
+    pub(super) fn note_tick(&mut self, now: Instant) {
+        if let Some(left) = self.ticks.checked_sub(1) {
+            self.ticks = left;
+            self.due = Some(now);
+        }
     }
 
     /// Plans the next look after one that has found this. `nap`: there are no events.
     pub(super) fn plan(&mut self, now: Instant, seen: Seen, nap: Option<Duration>) {
         let pause = match seen {
-            Seen::Quiet => {
+            Seen::Quiet | Seen::AllAwake => {
+                if seen == Seen::AllAwake {
+                    self.ticks = self.ticks.max(1); // the word will not tell them
+                }
                 self.rounds = 0;
                 let pause = AFTER_EVENT.get(self.step).copied();
                 self.step = (self.step + 1).min(AFTER_EVENT.len());
@@ -181,6 +202,42 @@ mod tests {
         assert_eq!(looks.due(), None);
         looks.plan(now, Seen::Quiet, Some(Duration::from_millis(3)));
         assert_eq!(looks.due(), Some(now + Duration::from_millis(3)), "without events: naps");
+    }
+
+    #[test]
+    fn after_an_event_two_ticks_look_again_and_no_more() {
+        let now = Instant::now();
+        let mut looks = Looks::new(now);
+        let mut looks_at_a_tick = |cause: Option<Cause>| {
+            if let Some(cause) = cause {
+                looks.look_now(now, cause);
+            }
+            while looks.due().is_some() {
+                looks.plan(now, Seen::Quiet, None);
+            }
+            looks.note_tick(now);
+            looks.is_due(now)
+        };
+        assert!(!looks_at_a_tick(None), "no event");
+        for cause in [Cause::Event, Cause::OneOfMany] {
+            assert!(looks_at_a_tick(Some(cause)) && looks_at_a_tick(None));
+            assert!(!looks_at_a_tick(None) && !looks_at_a_tick(Some(Cause::Tick)));
+        }
+    }
+
+    #[test]
+    fn each_tick_looks_at_a_removed_file_until_no_wait_is_left() {
+        let now = Instant::now();
+        let mut looks = Looks::new(now);
+        for _ in 0..5 {
+            looks.plan(now, Seen::AllAwake, None);
+            assert_eq!(looks.due(), None);
+            looks.note_tick(now);
+            assert!(looks.is_due(now));
+        }
+        looks.plan(now, Seen::Quiet, None);
+        looks.note_tick(now);
+        assert_eq!(looks.due(), None);
     }
 
     #[test]

@@ -141,6 +141,9 @@ impl Watcher {
         // A wait with a shorter interval may have joined since.
         let rounds = self.files.iter().map(|file| round_after(now, file));
         self.next_round = rounds.fold(self.next_round, Instant::min);
+        for file in &mut self.files {
+            file.note_tick(now);
+        }
         if now >= self.next_round {
             self.round(now);
         }
