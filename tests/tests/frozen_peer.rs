@@ -165,7 +165,8 @@ fn the_frozen_peer_and_this_implementation_recover_each_other() {
     let start = |index: usize| arena.start(kinds[index].0, kinds[index].1, 0);
     let mut children: Vec<_> = (0..kinds.len()).map(start).collect();
     let (begin, mut kills) = (Instant::now(), 0);
-    while begin.elapsed() < Duration::from_secs(seconds) {
+    // And until a death has met a critical section: on a busy machine the seconds are few kills.
+    while begin.elapsed() < Duration::from_secs(seconds) || arena.word(16) == 0 {
         // The victim runs while the others are replaced.
         let victim = kills % kinds.len();
         let counted = arena.word(0);
@@ -189,7 +190,6 @@ fn the_frozen_peer_and_this_implementation_recover_each_other() {
         lost <= kills,
         "{lost} acquisitions were not counted, but only {kills} processes were killed"
     );
-    assert!(repaired > 0, "no death of {kills} met a critical section");
     let dead = guard.recovered().is_some();
     guard.declare_consistent().expect("held");
     drop(guard);
