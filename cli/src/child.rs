@@ -120,6 +120,8 @@ impl Running {
             return Ok(Some(self.ending(status)));
         }
         self.sleep(signals, beside, limit)?;
+        // Before the new ones are read: these are used whenever this process runs again.
+        self.reported.retain(|(.., when)| when.elapsed() <= REPORT_TIME);
         self.read_reports();
         while let Some(arrived) = signals.next()? {
             if let (Arrived::Sent(sent), true) = (arrived, self.note(arrived)) {
@@ -190,7 +192,6 @@ impl Running {
         if witness.has_ended() {
             self.witness = None;
         }
-        self.reported.retain(|(.., when)| when.elapsed() <= REPORT_TIME);
     }
 
     /// Notes a signal that was sent to this process; returns `false` for the end of a child.
@@ -207,19 +208,22 @@ impl Running {
         for (sent, since) in undecided {
             let is_timer = sent.by_kernel && sent.signal == libc::SIGALRM;
             let age = since.elapsed();
+            let is_late = age >= REPORT_TIME;
+            let may_come = !is_late || (age < BUSY_REPORT_TIME && self.may_be_reported(sent));
+            if is_late {
+                self.read_reports();
+            }
             let of_group = match &self.witness {
                 // One report may answer for two signals: pending signals of one kind become one.
                 Some(witness) => {
                     self.reported
                         .iter()
                         .any(|(signal, by, _)| (*signal, *by) == (sent.signal, sent.sender))
-                        || (age >= REPORT_TIME && witness.is_about_to_report(sent.signal))
+                        || (is_late && witness.is_about_to_report(sent.signal))
                 }
                 None => sent.by_kernel && !is_timer,
             };
-            let may_become_of_group = self.witness.is_some()
-                && !is_timer
-                && (age < REPORT_TIME || (age < BUSY_REPORT_TIME && is_running(sent.sender)));
+            let may_become_of_group = self.witness.is_some() && !is_timer && may_come;
             if of_group && self.is_in_our_groups(sent) {
                 continue;
             }
@@ -229,6 +233,14 @@ impl Running {
                 self.undecided.push((sent, since));
             }
         }
+    }
+
+    /// Returns `true` if the sender is on its way to the witness, or the witness to its report. If
+    /// neither is, the report is in the pipe by now, or does not come.
+    fn may_be_reported(&self, sent: Sent) -> bool {
+        // In this order: the sender wakes the witness, which then runs until it has reported.
+        is_running(sent.sender)
+            || self.witness.as_ref().is_some_and(|witness| is_running(witness.number()))
     }
 
     /// Returns `true` if the command is in the groups by which a signal reaches this process and

@@ -103,6 +103,11 @@ impl Witness {
             .is_some_and(|rest| rest & 1 == 1)
     }
 
+    /// Returns the process id as a number.
+    pub(crate) fn number(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
     /// Returns the process id.
     #[cfg(feature = "fleet")]
     pub(crate) fn pid(&self) -> Pid {

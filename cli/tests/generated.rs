@@ -23,6 +23,7 @@ const VERBS: [&str; 10] = [
 
 #[test]
 fn the_help_of_each_verb_that_can_fail_says_what_the_exit_status_means() {
+    let _fixture = Solo::new(); // a fork would keep the file open that another test executes
     let all = says(["--help"]);
     assert!(
         all.code == Some(0) && all.out.contains("Exit status:") && all.out.contains("NO_COLOR"),
@@ -41,12 +42,12 @@ fn the_help_of_each_verb_that_can_fail_says_what_the_exit_status_means() {
 
 #[test]
 fn completions_name_every_verb_and_have_valid_syntax() {
+    let _fixture = Solo::new(); // as above
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = says(["completions", shell]).out;
         for verb in VERBS {
             assert!(script.contains(verb), "{shell}: {verb}");
         }
-        let _fixture = Solo::new();
         let mut check = Command::new(shell);
         match start(check.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped())) {
             Ok(mut child) => {

@@ -298,16 +298,27 @@ fn a_timer_that_was_set_before_reaches_the_command() {
     let fixture = Solo::new();
     let folder = Folder::new(&fixture);
     for way in ["run", "run -F"] {
-        let script = "trap 'echo rang; exit 3' ALRM; echo ready; read _";
-        let mut command = start(way, folder.path(), &["sh", "-c", script].map(OsStr::new));
-        let set = || {
-            // SAFETY: a number. The start takes less than two seconds, also on a slow machine.
-            unsafe { libc::alarm(2) };
-            Ok(())
-        };
-        // SAFETY: one system call.
-        unsafe { command.pre_exec(set) };
-        let mut running = Running::start(command).ready();
+        // A timer that rings before the trap is set ends `run`, or the command and `run` with it:
+        // the machine was slower. Then it gets twice the time.
+        let mut running = (0..)
+            .find_map(|doublings| {
+                let script = "trap 'echo rang; exit 3' ALRM; echo ready; read _";
+                let mut command = start(way, folder.path(), &["sh", "-c", script].map(OsStr::new));
+                let set = move || {
+                    // SAFETY: a number.
+                    unsafe { libc::alarm(1 << doublings) };
+                    Ok(())
+                };
+                // SAFETY: one system call.
+                unsafe { command.pre_exec(set) };
+                let mut running = Running::start(command);
+                match running.read_line().as_str() {
+                    "ready" => return Some(running),
+                    said => assert_eq!((said, running.code()), ("", 1000 + libc::SIGALRM), "{way}"),
+                }
+                None
+            })
+            .expect("it has time in the end");
         assert_eq!(running.read_line(), "rang", "{way}: the kernel sends it to the process alone");
         assert_eq!(running.code(), 3);
     }

@@ -135,10 +135,12 @@ fn status_shows_how_a_lock_has_been_used() {
     let measured = folder.lock("l").measure_holds(true).open().expect("the lock");
     drop(measured.lock().expect("free"));
     let seen = json(&[&status[..], &["--json"]].concat());
-    assert!(seen["longest_hold"].as_f64().expect("a number") > 0.0, "{seen}");
+    let longest = seen["longest_hold"].as_f64().expect("a number");
+    assert!(longest > 0.0, "{seen}");
     let said = says(status);
     assert!(
-        said.out.contains("contended     0\n") && said.out.contains("longest hold  0.0"),
+        said.out.contains("contended     0\n")
+            && said.out.contains(&format!("longest hold  {longest:.6} s\n")),
         "{}",
         said.out
     );
