@@ -178,7 +178,8 @@ mod tests {
         let wait_until =
             |reached: &dyn Fn(Duration) -> bool| while !reached(BootInstant::now().since_boot()) {};
         wait_until(&|now| (880..900).contains(&now.subsec_millis()));
-        let (guard, begin) = (lock.lock().expect("free"), BootInstant::now());
+        // In this order: the hold is not longer than the time since `begin`.
+        let (begin, guard) = (BootInstant::now(), lock.lock().expect("free"));
         wait_until(&|now| now.as_secs() > begin.seconds());
         let since = lock.holder().expect("ours").expect("held").since().expect("its record");
         if begin.elapsed() < Duration::from_millis(500) {

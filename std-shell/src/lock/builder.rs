@@ -287,7 +287,8 @@ impl Builder {
     /// use std::panic;
     /// use shmlock::{Error, ShmLock};
     ///
-    /// let lock = ShmLock::builder("doc-poisoning").poisoning(true).open()?;
+    /// # let name = &format!("doc-poisoning-{}", std::process::id()); // other tests run meanwhile
+    /// let lock = ShmLock::builder(name).poisoning(true).open()?;
     /// let panicked = panic::catch_unwind(panic::AssertUnwindSafe(|| {
     ///     let _guard = lock.lock();
     ///     panic!("in the critical section");
@@ -295,7 +296,7 @@ impl Builder {
     /// assert!(panicked.is_err());
     /// assert!(matches!(lock.lock(), Err(Error::Poisoned { .. })));
     ///
-    /// let repair = ShmLock::open("doc-poisoning")?;
+    /// let repair = ShmLock::open(name)?;
     /// let guard = repair.lock()?;
     /// // check the data, repair it, and then:
     /// guard.declare_consistent()?;

@@ -209,72 +209,67 @@ mod tests {
         }
     }
 
-    /// Waits until the gate counts nothing; `false` if that takes too long. Other tests in this
-    /// process may hold guards meanwhile, which they drop soon.
-    fn wait_until_empty() -> bool {
-        let begin = Instant::now();
-        while numbers() != 0 {
-            if begin.elapsed() > 30 * MAX_WAIT {
-                return false;
-            }
-            thread::yield_now();
-        }
-        true
-    }
-
     fn wait_until(is_so: impl Fn() -> bool) {
         while !is_so() {
             thread::yield_now();
         }
     }
 
-    /// One test: all threads share the gate.
+    /// Returns `true` if this ends before a wait gives up. One step at a time, so that the pauses
+    /// of a busy machine do not add up.
+    fn is_soon(step: impl FnOnce()) -> bool {
+        let begin = Instant::now();
+        step();
+        begin.elapsed() < MAX_WAIT
+    }
+
+    /// Alone, because all threads of a process share the gate.
     #[test]
     fn forks_and_guards_of_different_threads_wait_for_each_other_and_of_one_thread_do_not() {
-        let begin = Instant::now();
-        let own = NoForkGuard::begin();
-        before_fork();
-        let nested = NoForkGuard::begin();
-        after_fork();
-        drop((nested, own));
-        before_fork();
-        drop(NoForkGuard::begin());
-        after_fork();
-        assert!(begin.elapsed() < MAX_WAIT, "it waited for itself");
-        assert!(wait_until_empty(), "a guard or a fork was not counted down");
+        shmlock_tests::alone!(|| {
+            let (mut own, mut nested) = (None, None);
+            assert!(is_soon(|| own = Some(NoForkGuard::begin())), "it waited for nothing");
+            assert!(is_soon(|| before_fork()), "it waited for its own guard");
+            assert!(is_soon(|| nested = Some(NoForkGuard::begin())), "it waited for its own fork");
+            after_fork();
+            drop((nested, own));
+            assert!(is_soon(|| before_fork()), "it waited for guards that were dropped");
+            assert!(is_soon(|| drop(NoForkGuard::begin())), "it waited for its own fork");
+            after_fork();
+            assert_eq!(numbers(), 0, "a guard or a fork was not counted down");
 
-        let (ended, forked, done) =
-            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
-        thread::scope(|scope| {
-            let guard = NoForkGuard::begin();
-            let fork = scope.spawn(|| {
-                before_fork();
-                let has_waited = ended.load(Acquire);
-                forked.store(true, Release);
-                wait_until(|| done.load(Acquire));
-                after_fork();
-                has_waited
-            });
-            wait_until(|| numbers() >= FORK);
-            let begin = Instant::now();
-            drop(NoForkGuard::begin());
-            let nested = begin.elapsed();
-            leave_time_to_fail();
-            ended.store(true, Release);
-            drop(guard);
+            let (ended, forked, done) =
+                (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+            thread::scope(|scope| {
+                let guard = NoForkGuard::begin();
+                let fork = scope.spawn(|| {
+                    let has_given_up = !is_soon(|| before_fork());
+                    let has_waited = ended.load(Acquire) || has_given_up;
+                    forked.store(true, Release);
+                    wait_until(|| done.load(Acquire));
+                    after_fork();
+                    has_waited
+                });
+                wait_until(|| numbers() >= FORK);
+                let is_nested = is_soon(|| drop(NoForkGuard::begin()));
+                leave_time_to_fail();
+                ended.store(true, Release);
+                drop(guard);
 
-            wait_until(|| forked.load(Acquire));
-            let other = scope.spawn(|| {
-                let _guard = NoForkGuard::begin();
-                done.load(Acquire)
+                wait_until(|| forked.load(Acquire));
+                let other = scope.spawn(|| {
+                    let mut guard = None;
+                    let has_given_up = !is_soon(|| guard = Some(NoForkGuard::begin()));
+                    done.load(Acquire) || has_given_up
+                });
+                leave_time_to_fail();
+                done.store(true, Release);
+                assert!(is_nested, "it waited for a fork that waits for it");
+                assert!(fork.join().expect("no panic"), "the fork did not wait");
+                assert!(other.join().expect("no panic"), "the guard did not wait");
             });
-            leave_time_to_fail();
-            done.store(true, Release);
-            assert!(nested < MAX_WAIT, "it waited for a fork that waits for it");
-            assert!(fork.join().expect("no panic"), "the fork did not wait");
-            assert!(other.join().expect("no panic"), "the guard did not wait");
+            assert_eq!(numbers(), 0, "a guard or a fork was not counted down");
         });
-        assert!(wait_until_empty(), "a guard or a fork was not counted down");
     }
 
     #[test]
