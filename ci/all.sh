@@ -11,9 +11,9 @@ jobs=("$@")
 # On a build machine, a job that hangs must not stop the others. (Under `timeout`, Ctrl-C would not
 # work.) Incremental builds and debug information would take gigabytes and time; a panic names its
 # line without them.
-limit=()
+minutes=50 limit=()
 [ -z "${CI:-}" ] || {
-    limit=(timeout --kill-after=10 1500)
+    limit=(timeout --kill-after=10 $((60 * minutes)))
     export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=none
 }
 
@@ -32,7 +32,7 @@ for job in "${jobs[@]}"; do
     case $status in
         0) verdict=ok ;;
         77) verdict="skipped, see above" ;;
-        124) verdict="FAILED: it did not end within 25 minutes" ;;
+        124) verdict="FAILED: it did not end within $minutes minutes" ;;
         *) verdict=FAILED ;;
     esac
     if [[ $verdict == FAILED* ]]; then

@@ -164,7 +164,7 @@ remove_ipc() { # RemoveIPC=: the file is removed while in use; a waiter fails at
     hold "$me"
     "$shmlock" run -w 20 "$me" true 2>"$work/errors" &
     local waiter=$! status=0
-    until "$shmlock" status --json "$me" | grep -q '"waiters": *true'; do sleep 0.01; done
+    until "$shmlock" status --json "$me" | grep '"waiters": *true' >/dev/null; do sleep 0.01; done
     rm "/dev/shm/$me.shmlock"
     wait "$waiter" || status=$?
     [ "$status" != 0 ] || fail "it acquired the lock"
@@ -248,7 +248,8 @@ end_holder() {
     wait "$holder" || fail "the holder ended with $?"
 }
 
-until_held() { until "$shmlock" status "$1" | grep -q ': held'; do sleep 0.01; done; }
+# Not -q: the program would fail if grep stopped reading.
+until_held() { until "$shmlock" status "$1" | grep ': held' >/dev/null; do sleep 0.01; done; }
 
 # refused COMMAND...: fails unless the command ends with 1, as for a held lock.
 refused() {

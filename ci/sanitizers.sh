@@ -9,7 +9,8 @@ set -euo pipefail
 target=x86_64-unknown-linux-gnu
 [ "$(uname -m)" = x86_64 ] || skip "the sanitizers run on x86-64 only"
 command -v rustup >/dev/null || skip "sanitizers need a nightly Rust from rustup; install rustup"
-rustup component list --toolchain nightly --installed 2>/dev/null | grep -qx rust-src ||
+# Not -q: rustup would fail if grep stopped reading.
+rustup component list --toolchain nightly --installed 2>/dev/null | grep -x rust-src >/dev/null ||
     RUST_BACKTRACE=0 timeout 300 rustup --quiet toolchain install nightly --profile minimal \
         --component rust-src ||
     skip "no nightly with sources: run rustup toolchain install nightly --component rust-src"

@@ -60,7 +60,7 @@ case $target in
 esac
 # userspace=on: init ends the machine with an exit code. -nic none: a network card would need
 # firmware. ivshmem: memory of a PCI device, for the tests of such memory.
-timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-400}" "${machine[@]}" -smp 2 -m 512 \
+timeout --kill-after=5 "${SHMLOCK_KERNEL_TIMEOUT:-900}" "${machine[@]}" -smp 2 -m 512 \
     -accel tcg,thread=multi -nographic -no-reboot -nic none \
     -object memory-backend-ram,id=shared,size=1M -device ivshmem-plain,memdev=shared \
     -semihosting-config enable=on,target=native,userspace=on \
