@@ -76,14 +76,16 @@ fn every_process_sees_the_longest_hold() {
     let plain = folder.lock("l").open().expect(HERE);
     drop(plain.lock().expect("free"));
     assert_eq!(plain.statistics().expect(HERE).longest_hold, None);
-    // A hold long enough to differ from the others, without sleeping.
-    let (begin, guard) = (Instant::now(), measuring.lock().expect("free"));
+    // A hold long enough to differ from the others, without sleeping. It begins between the first
+    // two readings of the clock, however long the thread pauses there.
+    let (before, guard) = (Instant::now(), measuring.lock().expect("free"));
+    let begun = Instant::now();
     let nested = measuring.lock().expect("ours");
-    while begin.elapsed() < Duration::from_millis(5) {}
+    while begun.elapsed() < Duration::from_millis(5) {}
     drop(nested);
     assert_eq!(plain.statistics().expect(HERE).longest_hold, None, "the hold is not over");
     drop(guard);
-    let whole = begin.elapsed();
+    let whole = before.elapsed();
     let longest = plain.statistics().expect(HERE).longest_hold.expect("measured");
     assert!((Duration::from_millis(4)..=whole).contains(&longest), "{longest:?} of {whole:?}");
     drop(measuring.lock().expect("free"));
