@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::thread::gettid;
 use shmlock::{Error, ShmLock};
 use shmlock_tests::hostile::{Apart, Solo, fork_apart};
-use shmlock_tests::{alone, skipped};
+use shmlock_tests::{alone, skipped, until};
 
 const HERE: &str = "a lock of this process";
 
@@ -29,6 +29,8 @@ fn a_thread_that_reuses_the_id_of_an_ended_thread_waits_for_its_lock_without_a_d
         let fixture = Solo::new();
         let name = fixture.name("l");
         let child = fork_apart(Apart::Pids, |line| {
+            let threads = || fs::read_dir("/proc/self/task").expect("/proc").count();
+            let at_first = threads();
             let (lock, number) = thread::scope(|scope| {
                 let first = scope.spawn(|| {
                     let lock = ShmLock::open(&name).expect(HERE);
@@ -37,6 +39,8 @@ fn a_thread_that_reuses_the_id_of_an_ended_thread_waits_for_its_lock_without_a_d
                 });
                 first.join().expect("no panic")
             });
+            // The kernel frees the id of a thread a moment after the thread can be joined.
+            until(|| threads() == at_first);
             let waited = in_thread_with_id(number, || {
                 let other = ShmLock::open(&name).expect(HERE);
                 other.try_lock_for(Duration::from_millis(1)).map(drop)

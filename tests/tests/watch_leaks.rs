@@ -1,7 +1,7 @@
 //! Checks that many waits leave nothing behind: no thread, no descriptor in any table, no inotify
 //! instance, no watch, no slot.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -30,11 +30,12 @@ fn many_waits_leave_no_thread_no_descriptor_and_no_slot_behind() {
         let guard = holder.lock().expect("free");
         let file = Intruder::on(&folder.file("l"));
         let before = possessions();
-        let waited = AtomicU64::new(0);
+        let (waited, is_seen) = (AtomicU64::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
-                    while waited.fetch_add(1, Relaxed) < rounds(waits) {
+                    // They go on until the watch has been seen, which takes a busy machine long.
+                    while waited.fetch_add(1, Relaxed) < rounds(waits) || !is_seen.load(Relaxed) {
                         let lock = folder.lock("l").open().expect(HERE);
                         let error = lock.try_lock_for(Duration::from_millis(3));
                         assert!(error.expect_err("it is held").is_timed_out());
@@ -44,7 +45,9 @@ fn many_waits_leave_no_thread_no_descriptor_and_no_slot_behind() {
             until(|| file.watchers() == 1);
             let instances = || proc::inotify_instances(std::process::id());
             until(|| instances() == 1 || waited.load(Relaxed) > rounds(waits));
-            assert!(instances() <= 1, "{} instances", instances());
+            let seen = instances();
+            is_seen.store(true, Relaxed);
+            assert!(seen <= 1, "{seen} instances");
         });
         until(|| file.watchers() == 0);
         until(|| possessions() == before);
