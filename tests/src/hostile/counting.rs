@@ -147,7 +147,7 @@ fn listen(program: &mut [libc::sock_filter]) -> io::Result<libc::c_int> {
     }
 }
 
-/// Answers until the process ends.
+/// Answers until no thread has the filter any more.
 fn answer(
     mut from: UnixStream,
     count: &Count,
@@ -164,7 +164,8 @@ fn answer(
         // SAFETY: a descriptor, and a place of the size that the request names.
         if unsafe { libc::ioctl(listener, RECEIVE as _, &raw mut call) } == -1 {
             match io::Error::last_os_error().raw_os_error() {
-                Some(libc::EINTR | libc::ENOENT) => continue,
+                // The thread that called was killed or interrupted.
+                Some(libc::EINTR | libc::ENOENT) if !is_abandoned(listener) => continue,
                 _ => return,
             }
         }
@@ -174,4 +175,13 @@ fn answer(
         // SAFETY: as above. The thread that called may have been interrupted meanwhile: no harm.
         unsafe { libc::ioctl(listener, SEND as _, &raw const answer) };
     }
+}
+
+/// Returns `true` if no thread has the filter of this listener any more. Since Linux 6.11 the
+/// listener then does not block.
+fn is_abandoned(listener: libc::c_int) -> bool {
+    let mut polled = libc::pollfd { fd: listener, events: 0, revents: 0 };
+    // SAFETY: a valid place for one entry.
+    let answer = unsafe { libc::poll(&raw mut polled, 1, 0) };
+    answer == 1 && polled.revents & libc::POLLHUP != 0
 }
