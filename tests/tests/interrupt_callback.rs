@@ -18,7 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
 use shmlock::{BlockSignals, Builder, Error, ExitEvent, ShmLock, WaitPoint, WaitStrategy};
 use shmlock_tests::hostile::{Child, Denied, Folder, If, Intruder, Line, Solo, deny, fork};
-use shmlock_tests::{Capability, Fixture, TestWaker, alone, can, poll, proc, until};
+use shmlock_tests::{Capability, TestWaker, alone, can, poll, proc, until};
 
 const HERE: &str = "a lock of this process";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -175,7 +175,7 @@ fn a_callback_that_says_go_on_is_asked_at_each_signal_and_the_wait_goes_on() {
 /// A signal may come between the answer and the sleep.
 #[test]
 fn what_no_signal_tells_is_noticed_after_a_poll_interval() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let holder = ShmLock::open(&name).expect(HERE);
     let _guard = holder.lock().expect("free");
@@ -206,7 +206,7 @@ fn what_no_signal_tells_is_noticed_after_a_poll_interval() {
 #[test]
 fn a_waiter_that_no_signal_disturbs_sleeps_as_long_as_it_has_waited() {
     const LONG: Duration = Duration::from_millis(500);
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let holder = ShmLock::open(&name).expect(HERE);
     let _guard = holder.lock().expect("free");
@@ -225,7 +225,7 @@ fn a_waiter_that_no_signal_disturbs_sleeps_as_long_as_it_has_waited() {
 
 #[test]
 fn a_free_lock_is_acquired_and_a_held_one_is_tried_without_asking() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let refuses = |builder: Builder| builder.interrupt(|_| ControlFlow::Break(()));
     let lock = refuses(ShmLock::builder(&name)).open().expect(HERE);
@@ -247,7 +247,7 @@ fn a_free_lock_is_acquired_and_a_held_one_is_tried_without_asking() {
 
 #[test]
 fn the_wait_of_a_task_does_not_ask() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let holder = ShmLock::open(&name).expect(HERE);
     let guard = holder.lock().expect("free");
@@ -263,7 +263,7 @@ fn the_wait_of_a_task_does_not_ask() {
 
 #[test]
 fn the_time_of_the_callback_counts_as_waiting() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let holder = ShmLock::open(&name).expect(HERE);
     let _guard = holder.lock().expect("free");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shmlock::{Error, ShmLock};
 use shmlock_tests::hostile::{Folder, Solo, fork};
 use shmlock_tests::proc::falls_asleep_on_a_word;
-use shmlock_tests::{Capability, Fixture, TestWaker, actor, alone, can, poll};
+use shmlock_tests::{Capability, TestWaker, actor, alone, can, poll};
 
 const HERE: &str = "a lock of our own";
 
@@ -38,7 +38,7 @@ fn repair(name: &str) {
 
 #[test]
 fn every_call_that_acquires_is_refused_after_a_death_until_the_data_is_declared_consistent() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let lock = open(&name);
     let mut owner = actor!("{name}");
@@ -90,7 +90,7 @@ fn a_refused_waiter_wakes_the_next() {
 
 #[test]
 fn a_panic_in_the_critical_section_counts_as_a_death() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let lock = open(&name);
     // By a guard, by a guard that is nested in another hold, and by a handle that is dropped.
@@ -127,7 +127,7 @@ fn a_panic_outside_of_the_critical_section_or_without_the_setting_is_no_death() 
             drop(self.0.lock().expect("consistent"));
         }
     }
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let lock = open(&name);
     panics_while(|| drop(lock.lock().expect("free")));
@@ -141,7 +141,7 @@ fn a_panic_outside_of_the_critical_section_or_without_the_setting_is_no_death() 
 
 #[test]
 fn a_task_is_refused_and_its_future_is_done() {
-    let fixture = Fixture::new();
+    let fixture = Solo::new();
     let name = fixture.name("l");
     let (lock, owner) = (open(&name), open(&name));
     owner.acquire().expect("free");
