@@ -4,7 +4,7 @@
 
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
 
 use crate::shared::{self, Shared};
@@ -21,7 +21,8 @@ pub struct AccountWords {
     pub collisions: AtomicU64,
     /// The number of processes that have arrived at [`Account::meet`].
     pub met: AtomicU64,
-    /// Not zero: processes that loop without end stop.
+    /// Not zero: processes that loop without end stop; those that meet before each round stop after
+    /// the round of this number.
     pub stop: AtomicU64,
     /// The number of critical sections entered after a death.
     pub recoveries: AtomicU64,
@@ -72,10 +73,22 @@ impl Account {
 
     /// Waits until `all` processes have called this.
     pub fn meet(&self, all: u64) {
-        self.met.fetch_add(1, Relaxed);
-        while self.met.load(Relaxed) < all {
+        self.met.fetch_add(1, Release); // partner: the load below by the others
+        while self.met.load(Acquire) < all {
             thread::yield_now();
         }
+    }
+
+    /// Returns `true` if this round was the last of processes that meet before each. If the time is
+    /// over for one of them, they make one more round: none can have begun it without this one.
+    #[must_use]
+    pub fn ends_tide(&self, round: u64, is_over: bool) -> bool {
+        if is_over {
+            let _ = self.stop.compare_exchange(0, round + 1, Relaxed, Relaxed);
+        }
+        // Partner: the same by others, which `meet` orders before the end of their next round.
+        let last = self.stop.load(Relaxed);
+        last != 0 && round >= last
     }
 
     /// Executes one critical section. `me` is not 0 and unique; `after_death` says that the

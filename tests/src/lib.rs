@@ -48,7 +48,7 @@ pub use account::Account;
 pub use actor::Actor;
 pub use capability::{Capability, can};
 pub use fixture::{Fixture, quietly};
-pub use limits::{bound, rounds, until};
+pub use limits::{ROUNDS_TIME, bound, rounds, rounds_in_time, until};
 pub use peer::Peer;
 pub use runner::command;
 pub use shared::{Shared, Words};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
-use shmlock_tests::{Account, Actor, Fixture, actor, rounds, until};
+use shmlock_tests::{Account, Actor, Fixture, actor, rounds_in_time, until};
 
 fn path_of(name: &str) -> PathBuf {
     PathBuf::from(format!("/dev/shm/{name}.shmlock"))
@@ -36,7 +36,7 @@ fn the_first_user_creates_a_zeroed_block_the_others_find_it_and_the_last_removes
 #[test]
 fn of_many_openers_at_once_exactly_one_creates_the_block() {
     let fixture = Fixture::new();
-    for round in 0..rounds(20) {
+    for round in rounds_in_time(20) {
         let (name, account) = (fixture.name(&round.to_string()), Account::new());
         let mut actors = [(); 6].map(|()| actor!());
         for (number, actor) in actors.iter_mut().enumerate() {
@@ -170,7 +170,8 @@ fn torn_data_is_never_seen_without_a_report_of_a_death() {
     let name = fixture.name("b");
     let mut reader = user(&name, "create=1");
     let (mut reported, mut unreported, mut torn) = (0, 0, 0);
-    while reported == 0 || reported + unreported < rounds(150) {
+    let mut planned = rounds_in_time(150);
+    while planned.next().is_some() || reported == 0 {
         let mut doomed = user(&name, "");
         doomed.ask("race b");
         for _ in 0..(reported + unreported) % 7 {

@@ -20,7 +20,8 @@
 //! pass ID ACCOUNT [consistent]         one critical section: see `Passage`
 //! churn NAME ACCOUNT ROUNDS ACTORS [tide]
 //!                                      opens, counts and closes in each round, with `tide` all at
-//!                                      once; 0 rounds: until the account says stop
+//!                                      once; the number of rounds, fewer on a slow machine.
+//!                                      0 rounds: until the account says stop
 //! event ID NAME; set ID; clear ID      a named exit event
 //! handlers all|exit|signals [grace=MS] installs the exit handlers
 //! note SIGNAL [info]                   counts a signal; `info`: by a handler with `SA_SIGINFO`

@@ -2,9 +2,10 @@
 
 use std::process;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use shmlock::{Error, ShmLock};
-use shmlock_tests::{Account, proc};
+use shmlock_tests::{Account, ROUNDS_TIME, proc};
 
 use crate::locks;
 use crate::parse::millis;
@@ -71,9 +72,10 @@ pub(crate) fn pass(
 }
 
 /// Opens, locks and closes in each round, so that the file is created and removed again and again.
+/// Answers the number of rounds: fewer if the time is over before.
 ///
 /// With `tide`, all processes meet before each round: then all open at once, and close while no
-/// other process opens.
+/// other process opens. All of them make the same number of rounds.
 pub(crate) fn churn(
     name: &str,
     account: &str,
@@ -83,11 +85,15 @@ pub(crate) fn churn(
 ) -> Result<Done, Error> {
     let account = Account::open(account);
     let me = u64::from(process::id());
-    let mut round = 0;
+    let (begin, mut round) = (Instant::now(), 0);
     if !tide {
         account.meet(actors);
     }
     while if rounds == 0 { account.stop.load(Relaxed) == 0 } else { round < rounds } {
+        let is_over = begin.elapsed() >= ROUNDS_TIME;
+        if rounds != 0 && if tide { account.ends_tide(round, is_over) } else { is_over } {
+            break;
+        }
         round += 1;
         account.rounds.fetch_add(1, Relaxed);
         if tide {
