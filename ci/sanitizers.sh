@@ -16,6 +16,8 @@ rustup component list --toolchain nightly --installed 2>/dev/null | grep -x rust
     skip "no nightly with sources: run rustup toolchain install nightly --component rust-src"
 
 exec </dev/null # no test may read from a terminal
+# Tests panic on purpose. To print one stack takes an instrumented program many seconds.
+export RUST_BACKTRACE=0
 built=${CARGO_TARGET_DIR:-target}/sanitizers
 
 # The system handles SIGSEGV and SIGBUS: tests die by them on purpose and check the signal. An
