@@ -32,7 +32,7 @@ sweeps=(--skip while_it_ --skip a_core_is_reset_anywhere)
 tested() {
     echo "--- $1"
     CARGO_TARGET_DIR=$built/$1 RUSTFLAGS=-Zsanitizer=$1 \
-        timeout --kill-after=10 900 cargo +nightly test --quiet --no-fail-fast --target "$target" "${@:2}"
+        timeout --kill-after=10 1800 cargo +nightly test --quiet --no-fail-fast --target "$target" "${@:2}"
 }
 
 # These run without leak detection: their processes end by exit(3) while other threads run, leak on

@@ -71,12 +71,16 @@ impl<'s> Master<'s> {
         }
     }
 
-    /// Disturbs the workers for so long, or until there is a fault, and ends the run.
-    pub(crate) fn run(&mut self, time: Duration) {
+    /// Disturbs the workers for so long, and until so many were killed, or until there is a fault,
+    /// and ends the run.
+    pub(crate) fn run(&mut self, time: Duration, kills: u64) {
         self.seat_token_exhaustion();
         let end = Instant::now() + time;
         let mut looked = Instant::now();
-        while Instant::now() < end && !self.has_failed() && !self.is_out_of_lives() {
+        while (Instant::now() < end || self.workers.killed < kills)
+            && !self.has_failed()
+            && !self.is_out_of_lives()
+        {
             self.workers.reap(&self.pressure);
             self.fill_seats();
             self.do_what_is_due();
