@@ -1,5 +1,7 @@
 //! Reads the state of processes from /proc, proc(5).
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -17,20 +19,29 @@ pub fn voluntary_sleeps(pid: u32) -> u64 {
     sleeps.and_then(|sleeps| sleeps.trim().parse().ok()).expect("Linux counts them")
 }
 
-/// Returns how often all its threads together went to sleep voluntarily, since each began.
+/// Returns how often all its threads together went to sleep voluntarily, since each began. It falls
+/// when a thread ends.
 ///
 /// # Panics
 /// If it is gone.
 #[must_use]
 pub fn sleeps_of_all_threads(pid: u32) -> u64 {
+    sleeps_of_threads(pid).values().sum()
+}
+
+/// Returns how often each of its threads went to sleep voluntarily, since it began, by its number.
+///
+/// # Panics
+/// If the process is gone.
+fn sleeps_of_threads(pid: u32) -> BTreeMap<OsString, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process").flatten();
     let count = |status: String| -> Option<u64> {
         let mut lines = status.lines();
         lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
     };
     // A thread may end meanwhile.
-    let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-    statuses.filter_map(count).sum()
+    let status = |task: &fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
+    tasks.filter_map(|task| Some((task.file_name(), count(status(&task)?)?))).collect()
 }
 
 /// Waits until all its threads sleep, and have slept for a while: what began has ended.
@@ -41,10 +52,10 @@ pub fn comes_to_rest(pid: u32) {
     /// Longer than the pauses between the steps of anything that begins.
     const REST: Duration = Duration::from_millis(60);
     until(|| {
-        let before = sleeps_of_all_threads(pid);
+        let before = sleeps_of_threads(pid);
         thread::sleep(REST); // the window in which nothing happens
         // In this order: a thread that went to sleep before its state was read is counted.
-        !works(pid) && sleeps_of_all_threads(pid) == before
+        !works(pid) && sleeps_of_threads(pid) == before
     });
 }
 
@@ -55,9 +66,13 @@ pub fn comes_to_rest(pid: u32) {
 /// # Panics
 /// If it wakes more often.
 pub fn wakes_once_a_second(pid: u32, window: Duration) {
-    let (begin, before) = (Instant::now(), sleeps_of_all_threads(pid));
+    let (begin, before) = (Instant::now(), sleeps_of_threads(pid));
     thread::sleep(window); // the window
-    let (sleeps, took) = (sleeps_of_all_threads(pid) - before, begin.elapsed());
+    let (after, took) = (sleeps_of_threads(pid), begin.elapsed());
+    // Thread by thread: one that has ended meanwhile takes none of the others' away.
+    let earlier = |thread| before.get(thread).copied().unwrap_or(0);
+    let sleeps: u64 =
+        after.iter().map(|(thread, sleeps)| sleeps.saturating_sub(earlier(thread))).sum();
     assert!(sleeps <= 2 * (took.as_secs() + 1), "{sleeps} in {took:?}");
 }
 
