@@ -204,11 +204,11 @@ fn a_child_forked_while_the_interrupted_code_opens_or_closes_has_its_own_handle_
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
+        let (forks, mut faults) = (rounds(500), 0);
         for is_in_use in [false, true] {
             let user = is_in_use.then(|| folder.lock("l").open().expect(HERE));
             let opener = fork(|line| open_and_close(&folder, line));
             opener.line().wait();
-            let (forks, mut faults) = (rounds(400), 0);
             for round in 0..forks {
                 // A different moment in each round.
                 (0..round * 37 % 4001).for_each(|_| std::hint::spin_loop());
@@ -219,7 +219,6 @@ fn a_child_forked_while_the_interrupted_code_opens_or_closes_has_its_own_handle_
                     status => panic!("round {round}: the child ended by status {status:#x}"),
                 }
             }
-            assert!(faults <= 2, "{faults} of {forks} children accessed an unmapped region");
             opener.kill();
             if let Some(user) = user {
                 assert!(
@@ -229,5 +228,8 @@ fn a_child_forked_while_the_interrupted_code_opens_or_closes_has_its_own_handle_
             }
         }
         drop(folder.lock("l").open().expect(HERE)); // removes what the killed process left
+        // Of all together: with half of them, as small a part is exceeded by chance now and then.
+        let forks = 2 * forks;
+        assert!(faults <= 4, "{faults} of {forks} children accessed an unmapped region");
     });
 }
