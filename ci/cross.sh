@@ -38,10 +38,12 @@ lane() {
 # First, because rustup cannot run twice at the same time.
 (. cross-tests/linux.sh && use_linux_targets) || true
 lane machines bare/run one_memory probes/run probes/count lint kernel >"$lanes/log" 2>&1 &
+machines=$! status=0
 lane programs user_mode mixed ffi ffi_shell
-wait
+wait "$machines" || status=$?
 cat "$lanes/log"
 echo
 cat "$lanes/table.programs" "$lanes/table.machines"
+[ "$status" = 0 ] || die "the lane of the machines has ended in the middle: status $status"
 [ -s "$lanes/ran.programs" ] || [ -s "$lanes/ran.machines" ] || skip "no script can run here"
 [ ! -s "$lanes/failed.programs" ] && [ ! -s "$lanes/failed.machines" ]
