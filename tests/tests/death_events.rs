@@ -30,28 +30,40 @@ fn assert_recovered(guard: &Guard<'_>) {
     guard.declare_consistent().expect("held");
 }
 
+/// Waits until these processes sleep, and their watches have looked for the last time: then only an
+/// event makes them look again. Each tick is a sleep of their threads; two of them look.
+fn wait_for_events_alone(pids: &[u32]) {
+    for pid in pids {
+        proc::comes_to_rest(*pid);
+    }
+    let at_rest: Vec<_> = pids.iter().map(|pid| proc::sleeps_of_all_threads(*pid)).collect();
+    for (pid, at_rest) in pids.iter().zip(at_rest) {
+        until(|| proc::sleeps_of_all_threads(*pid) >= at_rest + 4);
+    }
+}
+
 #[test]
 fn a_waiter_that_sleeps_for_an_hour_is_woken_by_the_death_of_the_owner() {
     let fixture = Solo::new();
-    for how in ["kill", "_exit", "exec", "abort", "segv"] {
-        let name = fixture.name("l");
-        let mut owner = actor!("{name}");
+    let pairs = ["kill", "_exit", "exec", "abort", "segv"].map(|how| {
+        let name = fixture.name(how);
+        let (mut owner, mut waiter) =
+            (actor!("{name}"), actor!("{name} poll={}", HOUR.as_millis()));
         owner.ask("lock l");
-        let file = only_file(&fixture);
-        let waiter = ShmLock::builder(&name).poll_interval(HOUR).open().expect(HERE);
-        thread::scope(|scope| {
-            let waiting = scope.spawn(move || {
-                assert_recovered(&waiter.lock().expect("its owner dies"));
-            });
-            until(|| file.watchers() == 1);
-            if how == "kill" {
-                owner.kill();
-            } else {
-                owner.tell(format!("die {how}"));
-                owner.wait();
-            }
-            waiting.join().expect("no panic");
-        });
+        waiter.tell("lock l");
+        (how, owner, waiter)
+    });
+    wait_for_events_alone(&pairs.each_ref().map(|(_, _, waiter)| waiter.pid()));
+    for (how, mut owner, mut waiter) in pairs {
+        if how == "kill" {
+            owner.kill();
+        } else {
+            owner.tell(format!("die {how}"));
+            owner.wait();
+        }
+        waiter.done();
+        assert_ne!(waiter.ask("recovered l"), "no", "{how}: its owner died");
+        waiter.ask("consistent l");
     }
 }
 
