@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::kill::send_signal;
+use crate::limits::until;
 use crate::runner;
 use crate::start::start;
 use crate::voice::Voice;
@@ -61,7 +62,7 @@ impl Actor {
         send_signal(self.pid(), signal);
     }
 
-    /// Sends it the signal repeatedly while `act` runs.
+    /// Sends it the signal repeatedly while `act` runs, and once before.
     ///
     /// # Panics
     /// If it ends meanwhile.
@@ -73,15 +74,17 @@ impl Actor {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
-        let (pid, ceased) = (self.pid(), AtomicBool::new(false));
+        let (pid, begun, ceased) = (self.pid(), AtomicBool::new(false), AtomicBool::new(false));
         thread::scope(|scope| {
             let _cease = Cease(&ceased);
-            scope.spawn(|| {
+            let fire = scope.spawn(|| {
                 while !ceased.load(Ordering::Relaxed) {
                     send_signal(pid, signal);
+                    begun.store(true, Ordering::Relaxed);
                     thread::yield_now();
                 }
             });
+            until(|| begun.load(Ordering::Relaxed) || fire.is_finished());
             act(&mut self.voice)
         })
     }
