@@ -104,7 +104,8 @@ impl FleetLock {
     /// Those of [`try_lock_until`](Self::try_lock_until).
     pub fn try_lock_for(&self, timeout: Duration) -> Result<FleetGuard<'_>> {
         match Instant::now().checked_add(timeout) {
-            Some(until) => self.try_lock_until(until),
+            // A limit, too, if this thread has lost the processor for longer.
+            Some(until) => self.try_within(until, timeout.is_zero()),
             None => self.lock(),
         }
     }
@@ -123,10 +124,14 @@ impl FleetLock {
     /// [`Error::Local`] with the local error of that kind: [`Error::is_timed_out`] knows both. Else
     /// those of [`lock`](Self::lock).
     pub fn try_lock_until(&self, deadline: Instant) -> Result<FleetGuard<'_>> {
+        self.try_within(deadline, deadline <= Instant::now())
+    }
+
+    /// Tries once, for the request timeout, or until `deadline`, which may be over by now.
+    fn try_within(&self, deadline: Instant, is_once: bool) -> Result<FleetGuard<'_>> {
         let mark = self.mark()?;
-        let is_past = deadline <= Instant::now();
         let local = self.local.try_lock_until(deadline)?;
-        if !is_past {
+        if !is_once {
             return self.waited(Some(deadline), mark, local);
         }
         match self.contend_once()? {

@@ -74,7 +74,7 @@ fn wait<'a>(
     if waiting.verbose {
         let notice = Instant::now() + NOTICE;
         let first = until.map_or(notice, |until| until.min(notice));
-        match lock.try_lock_until(first) {
+        match lock.try_lock_for(left(first)) {
             Err(error) if needs_longer(&error) && until != Some(first) => {
                 let holder = holder_by(lock, &error);
                 remark(&format!("waiting for fleet lock {:?}, {holder}", lock.name()));
@@ -83,10 +83,16 @@ fn wait<'a>(
         }
     }
     match until {
-        Some(until) => lock.try_lock_until(until),
+        Some(until) => lock.try_lock_for(left(until)),
         None => lock.lock(),
     }
     .map(Some)
+}
+
+/// Returns the time until then; a moment if it is over. Zero would be one try, which waits for the
+/// servers for as long as they may take.
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1))
 }
 
 /// Returns `true` if a call with a longer limit may succeed. The members share a limit, so a slow

@@ -50,6 +50,17 @@ fn a_time_limit_cuts_a_request_without_an_answer() {
     }
 }
 
+/// As where the thread loses its processor at the beginning of the call.
+#[test]
+fn a_time_limit_that_is_over_before_the_first_request_is_kept() {
+    let fixture = Fixture::new();
+    let (endpoint, _asked) = silent();
+    let lock = builder(&fixture, &[&endpoint]).open().expect("a lock");
+    let error = lock.try_lock_for(Duration::from_nanos(1)).expect_err("no answer");
+    assert!(error.is_timed_out(), "{error}");
+    assert_eq!(error.endpoint(), Some(&*endpoint));
+}
+
 #[test]
 fn a_time_limit_cuts_a_login_without_an_answer() {
     let fixture = Fixture::new();
