@@ -56,6 +56,12 @@ goes_on() {
     say "  process $stopped goes on and writes with token $token: $(answer "$stopped" "$token")"
 }
 
+# one_leads: one member leads, by its own word, and no other. Sets `number`.
+one_leads() {
+    number=$(leader)
+    [[ $number = [123] ]]
+}
+
 # all_count: waits until each machine has one more accepted write.
 all_count() {
     local name before
@@ -180,7 +186,7 @@ cable machine-c up
 all_count
 say "  joined again, and counts"
 
-number=$(leader)
+await "a member leads" one_leads
 killed "${process[etcd-$number]}"
 killed=$SECONDS
 say "etcd-$number, the leader, is killed"

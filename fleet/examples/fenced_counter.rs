@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::spawn(move || io::copy(&mut io::stdin(), &mut io::sink()).map(|_| at_end.set()));
     while !end.is_set()? {
         let counted = lock.lock().map_err(Into::into).and_then(|guard| {
-            increment(&guard, store, mem::take(&mut is_to_stop))?;
+            increment(&guard, store, &mut is_to_stop)?;
             Ok(guard.release()?)
         });
         if let Err::<_, Box<dyn Error>>(error) = counted {
@@ -51,14 +51,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The critical section. Each of its requests has the token.
-fn increment(guard: &FleetGuard<'_>, store: &str, is_to_stop: bool) -> Result<(), Box<dyn Error>> {
+fn increment(
+    guard: &FleetGuard<'_>,
+    store: &str,
+    is_to_stop: &mut bool,
+) -> Result<(), Box<dyn Error>> {
     let token = guard.fencing_token();
     println!("locked {token}");
     let answer = ask(store, &format!("read {token}"))?;
     let Some(value) = answer.strip_prefix("value ") else { return Err(answer.into()) };
     let value = value.parse::<u64>()? + 1;
     guard.check()?;
-    if is_to_stop {
+    if mem::take(is_to_stop) {
         kill_process(getpid(), Signal::STOP)?;
     }
     println!("sent {token} {value}");
