@@ -292,11 +292,13 @@ impl Member {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Returns the command that asks this member.
+    /// Returns the command that asks this member. It has its answer when the member has the
+    /// processors for it: etcdctl alone gives up after five seconds. The watchdog bounds it.
     #[must_use]
     pub fn ctl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.endpoint()]).args(arguments);
+        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.endpoint()]);
+        command.arg(format!("--command-timeout={}s", bound().as_secs())).args(arguments);
         command
     }
 }

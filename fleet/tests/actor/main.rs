@@ -15,14 +15,20 @@ use store::Store;
 /// Seconds.
 const DAY: u64 = 86_400;
 
+/// How long a request may take, if the lease lives so long and a quarter of the TTL is not longer:
+/// a busy member answers within it.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, directory, ttl, endpoints, store] = &arguments[..] else {
         panic!("usage: NAME DIRECTORY TTL ENDPOINTS STORE");
     };
+    let ttl = Duration::from_secs(ttl.parse().expect("seconds"));
     let lock = FleetLock::builder(name, endpoints.split(','))
         .directory(directory)
-        .ttl(Duration::from_secs(ttl.parse().expect("seconds")))
+        .ttl(ttl)
+        .request_timeout(PATIENCE.clamp(ttl / 4, ttl))
         .description("an actor")
         .exit_event(&ExitEvent::new()) // never set: a waiter that polled it would wake
         .withdrawal_time(Duration::from_secs(30)) // the machine may be busy
@@ -60,6 +66,7 @@ fn main() {
             },
             ["count", rounds] => count(&lock, &mut store, rounds.parse().expect("a number")),
             ["work"] => work::work(&lock, &mut store),
+            ["once"] => work::once(&lock, &mut store),
             _ => panic!("unknown command: {line}"),
         };
         println!("{answer}");

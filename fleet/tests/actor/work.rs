@@ -30,6 +30,33 @@ pub(crate) fn work(lock: &FleetLock, store: &mut Store) -> String {
     }
 }
 
+/// Adds one to the store's number. A call that a busy member has not answered in time is repeated:
+/// the torture bounds the time of all calls together.
+pub(crate) fn once(lock: &FleetLock, store: &mut Store) -> String {
+    let guard = loop {
+        match lock.lock() {
+            Ok(guard) => break guard,
+            Err(error) if is_without_answer(&error) => {
+                store.note("an error at the end: no answer in time");
+                sleep(Duration::from_millis(50)); // as in `work`
+            }
+            Err(error) => return format!("error {error}"),
+        }
+    };
+    if !store.add(guard.fencing_token()) {
+        return "refused".to_owned();
+    }
+    match guard.release() {
+        Err(error) if !is_without_answer(&error) => format!("error {error}"),
+        _ => "done".to_owned(), // the key goes with its lease
+    }
+}
+
+/// Returns `true` if members are there, and none has answered in time.
+fn is_without_answer(error: &Error) -> bool {
+    matches!(error, Error::Slow { .. } | Error::Lagging { .. })
+}
+
 /// Adds one to the store's number, slowly, without a look at the deadline.
 fn hold(guard: FleetGuard<'_>, store: &mut Store, section: Duration) {
     let begin = Instant::now();

@@ -110,6 +110,18 @@ impl Actor {
         shmlock_tests::until(|| self.ask("lost") == "true");
     }
 
+    /// Waits until its call watches the key before its own. From then on the call goes on whatever
+    /// becomes of the servers and of its lease; the key alone is there before it knows.
+    pub(crate) fn until_watching(&self) {
+        let tasks = format!("/proc/{}/task", self.pid());
+        let is_watch = |task: std::fs::DirEntry| {
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            name.is_ok_and(|name| name.trim_end() == "shmlock-fleet-w") // a thread may have ended
+        };
+        let tasks = || std::fs::read_dir(&tasks).expect("a process").flatten();
+        shmlock_tests::until(|| tasks().any(is_watch));
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

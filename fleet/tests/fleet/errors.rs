@@ -1,53 +1,53 @@
 //! Tests that errors name the endpoint and the remedy.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
 use shmlock_fleet::{Error, FleetLock};
 use shmlock_tests::Fixture;
 
+use crate::proxy::Proxy;
 use crate::scene::Scene;
 
+/// No slow machine makes an answer late.
+const PATIENT: Duration = Duration::from_secs(60);
+
 /// Returns what `lock` says of a server that gives this answer to everything.
-fn error_of(answer: impl AsRef<[u8]> + Send + 'static) -> (Error, String) {
+fn error_of(answer: impl AsRef<[u8]>) -> Error {
     let fixture = Fixture::new();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
-    let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let _ = stream.read(&mut [0; 4096]).expect("a request");
-            stream.write_all(answer.as_ref()).expect("the client reads");
-        }
-    });
-    let lock = FleetLock::builder(&fixture.name("errors"), [&*endpoint]).open().expect("a lock");
+    let answer = answer.as_ref().to_vec();
+    let server = Proxy::answering(move |_| answer.clone());
+    let lock = FleetLock::builder(&fixture.name("errors"), [server.endpoint()])
+        .request_timeout(PATIENT)
+        .ttl(PATIENT)
+        .open()
+        .expect("a lock");
     let error = lock.lock().expect_err("no etcd");
-    assert!(error.to_string().contains(&endpoint), "{error}");
-    assert_eq!(error.endpoint(), Some(&*endpoint));
-    (error, endpoint)
+    assert!(error.to_string().contains(server.endpoint()), "{error}");
+    assert_eq!(error.endpoint(), Some(server.endpoint()));
+    error
 }
 
 #[test]
 fn an_old_api_is_named() {
-    let (error, _) = error_of("HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nNot Found");
+    let error = error_of("HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nNot Found");
     assert!(matches!(error, Error::OldApi { path: "/v3/lease/grant", .. }), "{error}");
 }
 
 #[test]
 fn a_server_that_is_no_etcd_is_named() {
-    let (error, _) = error_of("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>");
+    let error = error_of("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>");
     assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
-    let (error, _) = error_of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    let error = error_of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
     assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
     // No text, and no fault of TLS.
-    let (error, _) = error_of(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe");
+    let error = error_of(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe");
     assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
 }
 
 #[test]
 fn a_member_without_a_leader_is_named() {
-    let (error, _) = error_of(
+    let error = error_of(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 45\r\n\r\n\
          {\"error\":\"etcdserver: no leader\",\"code\":14}  ",
     );
@@ -144,6 +144,8 @@ fn a_full_database_is_named() {
 #[cfg(feature = "tls")]
 #[test]
 fn an_endpoint_without_tls_is_named() {
+    use std::io::{Read, Write};
+
     let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let endpoint = format!("https://{}", listener.local_addr().expect("its address"));
@@ -154,7 +156,11 @@ fn an_endpoint_without_tls_is_named() {
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("the client reads");
         }
     });
-    let lock = FleetLock::builder(&fixture.name("tls"), [&*endpoint]).open().expect("a lock");
+    let lock = FleetLock::builder(&fixture.name("tls"), [&*endpoint])
+        .request_timeout(PATIENT)
+        .ttl(PATIENT)
+        .open()
+        .expect("a lock");
     let error = lock.lock().expect_err("no TLS");
     assert!(matches!(error, Error::Certificate { .. }), "{error}");
     assert_eq!(error.endpoint(), Some(&*endpoint));

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use shmlock_fleet::shmlock::ExitEvent;
 use shmlock_fleet::{Error, Loss};
 
-use crate::scene::{RENEWED, SHORT, Scene};
+use crate::scene::{LONG, RENEWED, SHORT, Scene};
 
 #[test]
 fn the_successor_of_a_killed_holder_gets_in() {
@@ -57,6 +57,7 @@ fn a_stopped_waiter_begins_again_and_gets_in() {
     let (mut holder, mut waiter) = (scene.actor("a"), scene.actor_with(SHORT, "b"));
     let first = holder.locks("lock");
     waiter.tell("lock");
+    waiter.until_watching();
     scene.until_queue_has(2);
     waiter.signal(Signal::STOP);
     scene.until_queue_has(1);
@@ -118,7 +119,8 @@ fn a_holder_without_servers_loses_at_its_own_deadline() {
     let (tell, told) = channel();
     let callback = move |loss| tell.send(loss).expect("the test listens");
     let ttl = Duration::from_secs(SHORT);
-    let lock = scene.builder("a").ttl(ttl).on_loss(callback).open().expect("a lock");
+    let lock = scene.builder("a").ttl(ttl).request_timeout(ttl).on_loss(callback);
+    let lock = lock.open().expect("a lock");
     let guard = lock.lock().expect("it is free");
     assert!(guard.time_left() <= ttl * 9 / 10, "the margin is a tenth");
     scene.members[0].kill();
@@ -170,7 +172,9 @@ fn an_exit_event_ends_the_wait_for_the_fleet() {
     let holder = scene.builder("a").open().expect("a lock");
     let guard = holder.lock().expect("it is free");
     let stop = ExitEvent::new();
-    let waiter = scene.builder("b").exit_event(&stop).open().expect("a lock");
+    let waiter = scene.builder("b").exit_event(&stop);
+    // On a busy machine a withdrawal takes long, and the call would return before its end.
+    let waiter = waiter.withdrawal_time(Duration::from_secs(LONG)).open().expect("a lock");
     let waiting = std::thread::spawn(move || waiter.lock().map(drop));
     scene.until_queue_has(2);
     stop.set().expect("an event");

@@ -13,9 +13,9 @@ use shmlock_tests::network::{Network, Way};
 use crate::driver::Actor;
 use crate::store::Store;
 
-/// The TTL in seconds of contenders whose lease ends, or almost: the shortest that etcd grants with
-/// its default settings. A busy machine may be slower.
-pub(crate) const SHORT: u64 = 2;
+/// The TTL in seconds of contenders whose lease ends, or almost. A member may be without a processor
+/// for a second, and an acquisition has to come before the deadline.
+pub(crate) const SHORT: u64 = 4;
 
 /// The TTL in seconds of contenders for whose renewal a test waits: a third of it.
 pub(crate) const RENEWED: u64 = 9;

@@ -25,7 +25,7 @@ fn a_waiter_gets_in_after_the_server_was_gone() {
     let [mut holder, mut waiter] = ["a", "b"].map(|machine| scene.actor(machine));
     let first = holder.locks("lock");
     waiter.tell("lock");
-    scene.until_queue_has(2);
+    waiter.until_watching();
     scene.members[0].kill();
     scene.members[0].restart();
     assert_eq!(holder.ask("release"), "released");
@@ -57,7 +57,7 @@ fn a_cluster_of_three_outlives_its_leader() {
     let first = holder.locks("lock");
     assert_eq!(holder.ask("write"), "accepted");
     waiter.tell("lock");
-    scene.until_queue_has(2);
+    waiter.until_watching();
     let leader = scene.leader();
     scene.members[leader].kill();
     let released = holder.ask("release");

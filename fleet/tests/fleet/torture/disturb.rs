@@ -7,9 +7,10 @@ use rustix::process::Signal;
 use shmlock_tests::etcd::{Member, restart_all};
 use shmlock_tests::network::Way;
 
+use super::SHORT;
 use super::judge::Judge;
 use crate::driver::Actor;
-use crate::scene::{SHORT, Scene};
+use crate::scene::Scene;
 
 /// The machines, and the processes of each.
 pub(crate) const MACHINES: [&str; 3] = ["a", "b", "c"];

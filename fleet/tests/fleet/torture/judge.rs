@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::scene::SHORT;
+use super::SHORT;
 
 /// The judge, served to the workers by threads of the test.
 #[derive(Clone)]
