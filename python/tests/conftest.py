@@ -22,6 +22,15 @@ import shmlock
 #: How long one test may take, or one step of a long test, in seconds. It is a hang long before.
 PATIENCE = 120
 
+#: The beginning of each child: it is killed when this process ends, however it ends. prctl(2),
+#: PR_SET_PDEATHSIG. A child that counts for ever would else go on beside later tests.
+DIES_WITH_THE_TESTS = """
+import ctypes, os
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != {parent}:
+    os._exit(1)
+"""
+
 
 def pytest_configure(config):
     """Keeps the error output of the run: pytest replaces it while a test runs."""
@@ -64,8 +73,9 @@ class Child:
     """A process that runs a text of Python, and talks to the test by lines."""
 
     def __init__(self, code, *arguments, python=sys.executable, **environment):
+        begin = DIES_WITH_THE_TESTS.format(parent=os.getpid())
         self.process = subprocess.Popen(
-            [python, "-u", "-c", textwrap.dedent(code), *map(str, arguments)],
+            [python, "-u", "-c", begin + textwrap.dedent(code), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **environment},
@@ -167,6 +177,13 @@ def increment(lock, path, count):
                 number = int(file.read())
             with open(path, "w") as file:
                 file.write(str(number + 1))
+
+
+def kept_waiting(task):
+    """Returns for how long a thread was ready, and waited for a processor, in seconds: the second
+    number there, Documentation/scheduler/sched-stats.rst. `task` is its directory in /proc."""
+    path = pathlib.Path(task, "schedstat")
+    return int(path.read_text().split()[1]) / 1e9 if path.exists() else 0.0
 
 
 def until(condition):

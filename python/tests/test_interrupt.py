@@ -9,7 +9,7 @@ import statistics
 import pytest
 
 import shmlock
-from conftest import HOLDER
+from conftest import HOLDER, until
 
 ROUNDS = int(os.environ.get("SHMLOCK_ROUNDS", "100"))
 
@@ -172,13 +172,14 @@ def test_other_threads_run_while_one_waits(name):
     assert owner.acquire()
 
     def wait():
-        results.append(shmlock.ShmLock(name).acquire(timeout=0.5))
+        results.append(shmlock.ShmLock(name).acquire())
 
     thread = threading.Thread(target=wait)
     thread.start()
-    count = 0
-    while thread.is_alive():
-        count += 1
-    assert results == [False]
-    assert count > 1000, "the interpreter's lock was free meanwhile"
+    until(lambda: "has waiters" in owner.status())
+    for _ in range(1000):  # the interpreter's lock is free meanwhile, or this never ends
+        assert thread.is_alive()
+    assert not results
     owner.release()
+    thread.join()
+    assert results == [True]

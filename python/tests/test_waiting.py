@@ -7,7 +7,7 @@ import time
 import pytest
 
 import shmlock
-from conftest import HOLDER, in_a_thread, needs_futex_waitv, until
+from conftest import HOLDER, in_a_thread, kept_waiting, needs_futex_waitv, until
 from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 
 
@@ -16,13 +16,15 @@ from shmlock.shmlock_exceptions import ShmLockRuntimeError, ShmLockValueError
 def test_a_timeout_is_kept_whatever_the_poll_interval(held, name, poll_interval, timeout):
     def wait():
         lock = shmlock.ShmLock(name, poll_interval=poll_interval)
-        begin = time.monotonic()
+        begin, before = time.monotonic(), kept_waiting("/proc/thread-self")
         assert not lock.acquire(timeout=timeout)
-        return time.monotonic() - begin
+        took = time.monotonic() - begin
+        return took, took - (kept_waiting("/proc/thread-self") - before)
 
-    for took in (in_a_thread(wait), wait()):  # by another thread, and by the one that holds it
+    # By another thread, and by the one that holds it.
+    for took, own in (in_a_thread(wait), wait()):
         assert float(timeout) <= took + 1e-6
-        assert took < float(timeout) + 1.0, "a busy machine may be late, the interval is not"
+        assert own < float(timeout) + 1.0, "a busy machine may be late, the interval is not"
 
 
 @pytest.mark.parametrize("timeout", [1e-9, False, True, -1, 0.5, 1e300, 10**400, -(10**400)])
@@ -180,7 +182,8 @@ SLEEPER = """
         lock.get_exit_event()
     def wait():
         ids.append(threading.get_native_id())
-        assert not lock.acquire(timeout=8)
+        assert lock.acquire(timeout=1000)
+        assert lock.release()
     def count():
         for line in open(f"/proc/self/task/{ids[0]}/status"):
             if line.startswith("voluntary_ctxt_switches"):
@@ -189,9 +192,10 @@ SLEEPER = """
         while not ids:
             time.sleep(0.01)
         time.sleep(2)
-        before = count()
+        begin, before = time.monotonic(), count()
         time.sleep(4)
-        print(count() - before)
+        wakes, seconds = count() - before, time.monotonic() - begin
+        print(wakes, seconds)
     ids = []
     first, second = (wait, watch) if form == "main" else (watch, wait)
     other = threading.Thread(target=second)
@@ -208,11 +212,12 @@ def test_a_wait_wakes_at_most_about_once_a_second(name, child):
     owner.line()
     forms = [("main", "none"), ("other", "none"), ("main", "threading"), ("other", "own")]
     sleepers = [child(SLEEPER, name, *form) for form in forms]
-    wakes = [int(sleeper.line()) for sleeper in sleepers]
-    assert max(wakes) <= 10, (wakes, "four, and some that a busy machine adds")
-    assert [sleeper.end() for sleeper in sleepers] == [0] * len(forms)
+    seen = [sleeper.line().split() for sleeper in sleepers]
+    for wakes, seconds in seen:  # ten in four seconds; a busy machine may watch for longer
+        assert int(wakes) <= 2 * (int(float(seconds)) + 1), (seen, "one, and some that it adds")
     owner.say()
     owner.line("released")
+    assert [sleeper.end() for sleeper in sleepers] == [0] * len(forms)
     owner.say()
     owner.end()
 
