@@ -13,8 +13,8 @@ use shmlock_tests::network::{Network, Way};
 use crate::driver::Actor;
 use crate::store::Store;
 
-/// The TTL in seconds of contenders whose lease ends, or almost. A member may be without a processor
-/// for a second, and an acquisition has to come before the deadline.
+/// The TTL in seconds of contenders whose lease ends, or almost. A busy member may be without a
+/// processor for a second, and an acquisition has to come before the deadline.
 pub(crate) const SHORT: u64 = 4;
 
 /// The TTL in seconds of contenders for whose renewal a test waits: a third of it.
