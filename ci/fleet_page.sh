@@ -165,7 +165,7 @@ sh -e plain.sh >out 2>err || { cat out err; die "a plain restore"; }
 sed 's/etcd\.data/repeated/' member.sh >repeated.sh
 start ./repeated.sh http://127.0.0.1:2379
 [ "$(revision)" = "$saved" ] || die "a plain restore has the revision $(revision), not $saved"
-if "$tool" snapshot restore --help 2>&1 | grep -q -- --bump-revision; then
+if "$tool" snapshot restore --help 2>&1 | grep -e --bump-revision >/dev/null; then
     sh -e restore.sh >out 2>err || { cat out err; die "a restore"; }
     sed 's/etcd\.data/restored/' member.sh >restored.sh
     start ./restored.sh http://127.0.0.1:2379
