@@ -80,10 +80,11 @@ impl Actor {
             let fire = scope.spawn(|| {
                 while !ceased.load(Ordering::Relaxed) {
                     send_signal(pid, signal);
-                    begun.store(true, Ordering::Relaxed);
+                    begun.store(true, Ordering::Relaxed); // partner: the load below
                     thread::yield_now();
                 }
             });
+            // Partner: the store above.
             until(|| begun.load(Ordering::Relaxed) || fire.is_finished());
             act(&mut self.voice)
         })

@@ -59,6 +59,18 @@ pub fn comes_to_rest(pid: u32) {
     });
 }
 
+/// Waits until these processes sleep, and their watches have looked for the last time: then only an
+/// event makes them look again. Each tick is a sleep of their threads, and two ticks look.
+pub fn wait_for_events_alone(pids: &[u32]) {
+    for pid in pids {
+        comes_to_rest(*pid);
+    }
+    let at_rest: Vec<_> = pids.iter().map(|pid| sleeps_of_all_threads(*pid)).collect();
+    for (pid, at_rest) in pids.iter().zip(at_rest) {
+        until(|| sleeps_of_all_threads(*pid) >= at_rest + 4);
+    }
+}
+
 /// Checks that its threads together wake once a second at most while nothing happens to it, in a
 /// window of this length. One more wake-up may be at an end of the window, and as many again for
 /// what else the system may do to a thread. The window is longer on a busy machine.

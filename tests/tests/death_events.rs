@@ -30,16 +30,13 @@ fn assert_recovered(guard: &Guard<'_>) {
     guard.declare_consistent().expect("held");
 }
 
-/// Waits until these processes sleep, and their watches have looked for the last time: then only an
-/// event makes them look again. Each tick is a sleep of their threads; two of them look.
-fn wait_for_events_alone(pids: &[u32]) {
-    for pid in pids {
-        proc::comes_to_rest(*pid);
-    }
-    let at_rest: Vec<_> = pids.iter().map(|pid| proc::sleeps_of_all_threads(*pid)).collect();
-    for (pid, at_rest) in pids.iter().zip(at_rest) {
-        until(|| proc::sleeps_of_all_threads(*pid) >= at_rest + 4);
-    }
+/// Makes a lock that is held. Returns its folder, its holder and its file.
+fn held(fixture: &Solo) -> (Folder, ShmLock, Intruder) {
+    let folder = Folder::new(fixture);
+    let holder = folder.lock("l").open().expect(HERE);
+    holder.acquire().expect("free");
+    let file = Intruder::on(&folder.file("l"));
+    (folder, holder, file)
 }
 
 #[test]
@@ -53,7 +50,7 @@ fn a_waiter_that_sleeps_for_an_hour_is_woken_by_the_death_of_the_owner() {
         waiter.tell("lock l");
         (how, owner, waiter)
     });
-    wait_for_events_alone(&pairs.each_ref().map(|(_, _, waiter)| waiter.pid()));
+    proc::wait_for_events_alone(&pairs.each_ref().map(|(_, _, waiter)| waiter.pid()));
     for (how, mut owner, mut waiter) in pairs {
         if how == "kill" {
             owner.kill();
@@ -251,10 +248,7 @@ fn every_waiter_is_woken_when_the_file_is_removed() {
     }
     alone!(|| {
         let fixture = Solo::new();
-        let folder = Folder::new(&fixture);
-        let holder = folder.lock("l").open().expect(HERE);
-        holder.acquire().expect("free");
-        let file = Intruder::on(&folder.file("l"));
+        let (folder, holder, file) = held(&fixture);
         let waiters = fork(|_| {
             let lock = || folder.lock("l").poll_interval(HOUR).open().expect(HERE);
             let is_orphaned = |error: &Error| matches!(error, Error::Orphaned { .. });
@@ -317,10 +311,7 @@ fn every_task_is_woken_when_the_file_is_removed_though_their_thread_was_kept() {
     }
     alone!(|| {
         let fixture = Solo::new();
-        let folder = Folder::new(&fixture);
-        let holder = folder.lock("l").open().expect(HERE);
-        holder.acquire().expect("free");
-        let file = Intruder::on(&folder.file("l"));
+        let (folder, holder, file) = held(&fixture);
         let waiters = fork(|line| {
             let slow = Arc::new(Slow {
                 is_armed: AtomicBool::new(false),

@@ -120,10 +120,7 @@ fn a_waiter_with_a_long_interval_sleeps_until_it_is_woken() {
         let is_asleep = || proc::sleeps(pid);
         // It has set WAITERS, is watched, and sleeps on the word alone.
         until(|| file.owner_word() & WAITERS != 0 && file.watchers() == 1);
-        proc::comes_to_rest(pid);
-        // The watch looks at two more ticks after it has begun. Each tick is a sleep of its thread.
-        let at_rest = proc::sleeps_of_all_threads(pid);
-        until(|| proc::sleeps_of_all_threads(pid) >= at_rest + 4);
+        proc::wait_for_events_alone(&[pid]);
         file.scribble(0, WAITERS); // free, as a process leaves it that dies before its wake
         // The window in which nothing may happen; it synchronises nothing.
         thread::sleep(Duration::from_millis(100));

@@ -46,7 +46,7 @@ fn many_waits_leave_no_thread_no_descriptor_and_no_slot_behind() {
             let instances = || proc::inotify_instances(std::process::id());
             until(|| instances() == 1 || waited.load(Relaxed) > rounds(waits));
             let seen = instances();
-            is_seen.store(true, Relaxed);
+            is_seen.store(true, Relaxed); // partner: the loads of the waiting threads
             assert!(seen <= 1, "{seen} instances");
         });
         until(|| file.watchers() == 0);
