@@ -30,7 +30,8 @@ enum Outcome {
     /// One try was asked for, and another handle holds the lock. No error yet: an error allocates,
     /// and the caller may be a signal handler.
     Busy,
-    Failed(Error),
+    /// In a box: the outcome of each wait passes through registers then.
+    Failed(Box<Error>),
 }
 
 /// An acquisition, and the time of it.
@@ -134,7 +135,7 @@ impl ShmLock {
             }
             Outcome::Failed(error) => {
                 tell!(Debug, "tried {self}: {error}");
-                Err(error)
+                Err(*error)
             }
         }
     }
@@ -165,7 +166,7 @@ impl ShmLock {
         let deadline = if self.fairness.owes_head_start() {
             match self.yield_head_start(deadline) {
                 Ok(deadline) => deadline,
-                Err(error) => return Outcome::Failed(error),
+                Err(error) => return Outcome::Failed(Box::new(error)),
             }
         } else {
             deadline
@@ -182,7 +183,7 @@ impl ShmLock {
         };
         if let Outcome::Acquired(acquired) = &outcome {
             if self.is_poisoned(acquired.acquisition) {
-                return Outcome::Failed(self.refuse_poisoned(acquired.acquisition));
+                return Outcome::Failed(Box::new(self.refuse_poisoned(acquired.acquisition)));
             }
             self.begin_hold(acquired);
             if self.settings.block_signals == BlockSignals::WhileHeld {
@@ -261,7 +262,7 @@ impl ShmLock {
         );
         match won {
             Ok(acquisition) => self.end_wait(acquisition, Some(waiter.now())),
-            Err(seen) => Outcome::Failed(self.give_up(seen, waiter.reason(), start)),
+            Err(seen) => Outcome::Failed(Box::new(self.give_up(seen, waiter.reason(), start))),
         }
     }
 
@@ -272,10 +273,10 @@ impl ShmLock {
             let is_orphaned = self.shared.is_orphaned();
             // A signal handler may have forked in that system call.
             if let Err(error) = self.check_process() {
-                return Outcome::Failed(error);
+                return Outcome::Failed(Box::new(error));
             }
             if is_orphaned {
-                return Outcome::Failed(self.abandon_orphan());
+                return Outcome::Failed(Box::new(self.abandon_orphan()));
             }
         }
         Outcome::Acquired(Acquired { acquisition, is_contended: true, since })

@@ -8,8 +8,8 @@ use shmlock_core::wait::WaitContext;
 use crate::shm::attach::Attachment;
 use crate::sys::clock::BootInstant;
 use crate::wait::tuning::{
-    BRIEF_SECTION, HINTS_PER_READ, HINTS_PER_READ_AMONG_OTHERS, HINTS_PER_READ_IF_BRIEF,
-    OWNER_STALLED, SPIN_LIMIT,
+    BRIEF_SECTION, HINTS_PER_CLOCK, HINTS_PER_READ, HINTS_PER_READ_AMONG_OTHERS,
+    HINTS_PER_READ_IF_BRIEF, OWNER_STALLED, SPIN_LIMIT,
 };
 
 /// How often a spinning waiter reads the word. Each read takes the cache line from the owner, and
@@ -46,6 +46,8 @@ pub(crate) struct Pace {
     stall_limit: Cell<Duration>,
     /// How many acquisitions there were between its last two waits.
     acquired_between: Cell<u64>,
+    /// The spin hints of the last spin that found the lock free, and the acquisitions meanwhile.
+    last_spin: Cell<Option<(u32, u64)>>,
 }
 
 /// How many acquisitions there are between two waits of a handle that alternates with one other.
@@ -56,6 +58,7 @@ impl Pace {
     /// last wait. An owner that takes twice as long stalls.
     #[inline]
     pub(crate) fn note_arrival(&self, now: BootInstant, count: u64) {
+        self.learn();
         let period = self.last_arrival.replace(Some((now, count))).map_or(
             Duration::MAX,
             |(then, before)| {
@@ -67,16 +70,21 @@ impl Pace {
         self.stall_limit.set(period.saturating_mul(2).max(OWNER_STALLED));
     }
 
-    fn hints_per_read(&self) -> u32 {
-        self.reads.get().hints()
+    /// Notes a spin that has found the lock free, for [`learn`](Self::learn). The lock is free
+    /// meanwhile, so this only stores.
+    #[inline]
+    fn note_spin(&self, hints: u32, acquisitions: u64) {
+        self.last_spin.set(Some((hints, acquisitions)));
     }
 
-    /// Learns from a spin of so many hints, in which the lock was acquired so often.
-    fn learn(&self, hints: u32, acquisitions: u32) {
+    /// Learns from the last spin that found the lock free. Called before the next wait, or spin.
+    fn learn(&self) {
+        let Some((hints, acquisitions)) = self.last_spin.take() else { return };
         // A short spin within one critical section tells nothing.
         if acquisitions == 0 && hints <= BRIEF_SECTION {
             return;
         }
+        let acquisitions = u32::try_from(acquisitions).unwrap_or(u32::MAX);
         let is_alone = acquisitions == 0 && self.acquired_between.get() <= OF_A_PAIR;
         let is_brief = acquisitions > 0 && hints <= BRIEF_SECTION.saturating_mul(acquisitions);
         self.reads.set(match (is_alone, is_brief) {
@@ -100,23 +108,25 @@ pub(super) fn spin(
     // Partner: the owner's `count_acquisition`, relaxed: a hint, which decides only how long to
     // spin, and how often to read. It lies beside the word.
     let count = || shared.region().fencing_token();
-    let (first, hints_per_read) = (count(), pace.hints_per_read());
+    pace.learn();
+    let (first, hints_per_read) = (count(), pace.reads.get().hints());
+    let reads_per_clock = (HINTS_PER_CLOCK / hints_per_read).max(1);
     let (mut last, mut moved_at, mut hints) = (first, begin, 0_u32);
     loop {
-        for _ in 0..hints_per_read {
-            std::hint::spin_loop();
+        for _ in 0..reads_per_clock {
+            for _ in 0..hints_per_read {
+                std::hint::spin_loop();
+            }
+            hints = hints.saturating_add(hints_per_read);
+            if !shared.is_ours() {
+                return false;
+            }
+            if context.looks_free() {
+                pace.note_spin(hints, count().wrapping_sub(first));
+                return true;
+            }
         }
-        hints = hints.saturating_add(hints_per_read);
-        if !shared.is_ours() {
-            return false;
-        }
-        let present = count();
-        if context.looks_free() {
-            let acquisitions = present.wrapping_sub(first);
-            pace.learn(hints, u32::try_from(acquisitions).unwrap_or(u32::MAX));
-            return true;
-        }
-        let now = BootInstant::now();
+        let (present, now) = (count(), BootInstant::now());
         if present != last {
             (last, moved_at) = (present, now);
         }
@@ -150,22 +160,27 @@ mod tests {
     #[test]
     fn a_handle_reads_less_often_the_more_others_acquire_between_two_reads() {
         let pace = Pace::default();
+        let learn = |hints, acquisitions| {
+            pace.note_spin(hints, acquisitions);
+            pace.learn();
+            pace.reads.get()
+        };
         assert_eq!(pace.reads.get(), Reads::Alone, "nothing is known");
-        pace.learn(32, 10);
-        assert_eq!(pace.reads.get(), Reads::BriefSections);
-        pace.learn(8, 0);
-        assert_eq!(pace.reads.get(), Reads::BriefSections, "it tells nothing");
-        pace.learn(32, 2);
-        assert_eq!(pace.reads.get(), Reads::AmongOthers);
-        pace.learn(32, 0);
-        assert_eq!(pace.reads.get(), Reads::Alone, "one section outlasts the spin");
+        assert_eq!(learn(32, 10), Reads::BriefSections);
+        pace.learn();
+        assert_eq!(pace.reads.get(), Reads::BriefSections, "each spin teaches once");
+        assert_eq!(learn(8, 0), Reads::BriefSections, "it tells nothing");
+        assert_eq!(learn(32, 2), Reads::AmongOthers);
+        assert_eq!(learn(32, 0), Reads::Alone, "one section outlasts the spin");
         let now = BootInstant::now();
         for (arrival, expected) in [(5, Reads::Alone), (8, Reads::AmongOthers), (10, Reads::Alone)]
         {
             pace.note_arrival(now, arrival);
-            pace.learn(32, 0);
-            assert_eq!(pace.reads.get(), expected, "{arrival} acquisitions so far");
+            assert_eq!(learn(32, 0), expected, "{arrival} acquisitions so far");
         }
+        pace.note_spin(32, 10);
+        pace.note_arrival(now, 11);
+        assert_eq!(pace.reads.get(), Reads::BriefSections, "a spin teaches the next wait");
         let hints = [Reads::Alone, Reads::AmongOthers, Reads::BriefSections].map(Reads::hints);
         assert!(hints.is_sorted(), "{hints:?}");
     }

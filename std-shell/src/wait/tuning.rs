@@ -28,6 +28,11 @@ pub(crate) const HINTS_PER_READ_AMONG_OTHERS: u32 = 4;
 /// owner, and several of its sections fit between two reads. Figure C with empty sections.
 pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
 
+/// After how many spin hints a spinning waiter reads the clock, and the count of acquisitions. A
+/// reading takes as long as a few hints, and a release during it is noticed late. Small beside
+/// [`OWNER_STALLED`], where a hint takes long. Figure H to a waiter that has just arrived.
+pub(crate) const HINTS_PER_CLOCK: u32 = 8;
+
 /// The longest time, in spin hints, from one acquisition to the next at which critical sections
 /// count as brief. Figure C with empty sections.
 pub(crate) const BRIEF_SECTION: u32 = 8;
