@@ -550,7 +550,7 @@ typedef struct {
     uint64_t poll_interval_ns;
     /*
      How long running handles may pass the lock among themselves while waiters sleep. Default
-     50 µs; 1 is as fair as can be; `UINT64_MAX` is no bound.
+     100 µs; 1 is as fair as can be; `UINT64_MAX` is no bound.
      */
     uint64_t fairness_interval_ns;
     /*

@@ -64,7 +64,7 @@ pub struct Options {
     /// How long a waiter sleeps at a time where nothing wakes it, in nanoseconds. Default 50 ms.
     pub poll_interval_ns: u64,
     /// How long running handles may pass the lock among themselves while waiters sleep. Default
-    /// 50 µs; 1 is as fair as can be; `UINT64_MAX` is no bound.
+    /// 100 µs; 1 is as fair as can be; `UINT64_MAX` is no bound.
     pub fairness_interval_ns: u64,
     /// How long opening waits for another handle that is just being closed. Default 5 s.
     pub open_timeout_ns: u64,

@@ -90,11 +90,11 @@ impl Builder {
     }
 
     /// Sets how long running handles may pass the lock among themselves while waiters sleep.
-    /// Default 50 µs.
+    /// Default 100 µs.
     ///
     /// It bounds barging. A handle that acquires the lock again and again does so without the
     /// kernel where it can. After one interval it yields its CPU to the waiter that its release has
-    /// woken; the kernel chooses that waiter. After twenty intervals it also leaves the free lock
+    /// woken; the kernel chooses that waiter. After ten intervals it also leaves the free lock
     /// alone for 50 µs, unless the call is one try or a task's. A shorter interval is fairer and
     /// slower. With zero it yields at each release that wakes a waiter, and leaves the lock alone
     /// after each contended one; a newcomer may still acquire the lock.
