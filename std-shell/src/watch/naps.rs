@@ -16,6 +16,10 @@ const AFTER_EVENT: [Duration; 5] = [
     Duration::from_millis(25),
 ];
 
+/// The same in a storm: fewer, because each event brings some.
+const IN_A_STORM: [Duration; 3] =
+    [Duration::from_micros(200), Duration::from_millis(5), Duration::from_millis(25)];
+
 /// At how many ticks the thread looks again after an event: the dying process may have had no
 /// processor between event and unlock for all the naps. Two, because the first tick may come at
 /// once.
@@ -55,8 +59,8 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct Looks {
     due: Option<Instant>,
-    /// The next of the naps after an event.
-    step: usize,
+    /// The naps after an event that are left.
+    naps: &'static [Duration],
     /// The rounds of waking since the lock was last quiet.
     rounds: u32,
     /// At how many of the next ticks to look again.
@@ -66,7 +70,7 @@ pub(super) struct Looks {
 impl Looks {
     /// Looks once, now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { due: Some(now), step: AFTER_EVENT.len(), rounds: 0, ticks: 0 }
+        Self { due: Some(now), naps: &[], rounds: 0, ticks: 0 }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -86,10 +90,10 @@ impl Looks {
     /// Looks now; and, after an event, a few times more.
     pub(super) fn look_now(&mut self, now: Instant, cause: Cause) {
         self.due = Some(now);
-        self.step = match cause {
+        self.naps = match cause {
             Cause::Tick => return,
-            Cause::Event => 0,
-            Cause::OneOfMany => AFTER_EVENT.len() - 2,
+            Cause::Event => &AFTER_EVENT,
+            Cause::OneOfMany => &IN_A_STORM,
         };
         self.ticks = TICKS_AFTER_EVENT;
     }
@@ -110,9 +114,12 @@ impl Looks {
                     self.ticks = self.ticks.max(1); // the word will not tell them
                 }
                 self.rounds = 0;
-                let pause = AFTER_EVENT.get(self.step).copied();
-                self.step = (self.step + 1).min(AFTER_EVENT.len());
-                pause.or(nap)
+                if let Some((pause, left)) = self.naps.split_first() {
+                    self.naps = left;
+                    Some(*pause)
+                } else {
+                    nap
+                }
             }
             Seen::Woke | Seen::NoneSleeps => Some(self.retry(0)),
             Seen::WokeAll => Some(self.retry(QUICK_ROUNDS)),
@@ -139,7 +146,7 @@ pub(super) fn nap(interval: Duration, watched: Duration) -> Duration {
 pub(super) enum Cause {
     Tick,
     Event,
-    /// An event among many: the looks of the next one will do.
+    /// An event in a storm, which the next one follows soon.
     OneOfMany,
 }
 
@@ -173,7 +180,7 @@ impl Storm {
             return Cause::Event;
         }
         self.deaf_until = Some(now + SHORT * (1 << (self.level - 1)));
-        Cause::OneOfMany
+        if self.level < MAX_LEVEL { Cause::Event } else { Cause::OneOfMany }
     }
 
     /// Returns until when the thread is deaf.
@@ -186,20 +193,24 @@ impl Storm {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{AFTER_EVENT, Cause, LONGEST_RETRY, Looks, Seen, Storm, nap};
+    use super::{
+        AFTER_EVENT, Cause, IN_A_STORM, LONGEST_RETRY, Looks, MAX_LEVEL, Seen, Storm, nap,
+    };
 
     #[test]
     fn after_an_event_the_looks_become_rarer_and_end() {
         let now = Instant::now();
         let mut looks = Looks::new(now);
         assert!(looks.is_due(now), "a new file is looked at");
-        looks.look_now(now, Cause::Event);
-        for pause in AFTER_EVENT {
+        for (cause, naps) in [(Cause::Event, &AFTER_EVENT[..]), (Cause::OneOfMany, &IN_A_STORM)] {
+            looks.look_now(now, cause);
+            for pause in naps {
+                looks.plan(now, Seen::Quiet, None);
+                assert_eq!(looks.due(), Some(now + *pause));
+            }
             looks.plan(now, Seen::Quiet, None);
-            assert_eq!(looks.due(), Some(now + pause));
+            assert_eq!(looks.due(), None);
         }
-        looks.plan(now, Seen::Quiet, None);
-        assert_eq!(looks.due(), None);
         looks.plan(now, Seen::Quiet, Some(Duration::from_millis(3)));
         assert_eq!(looks.due(), Some(now + Duration::from_millis(3)), "without events: naps");
     }
@@ -278,8 +289,9 @@ mod tests {
             assert_eq!(storm.deaf_until(now), None);
             now += Duration::from_secs(1);
         }
-        for _ in 0..10 {
-            storm.note(now);
+        for level in 0..10 {
+            let is_storm = storm.note(now) == Cause::OneOfMany;
+            assert_eq!(is_storm, level >= MAX_LEVEL, "the first few may be of one opening");
             now = storm.deaf_until(now).unwrap_or(now) + Duration::from_micros(10);
         }
         let begin = now;
