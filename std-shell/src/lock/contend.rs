@@ -6,6 +6,7 @@
 //! After a sleep neither caches nor branch predictors are warm, so each call costs time while the
 //! lock is free and unused. `ci/instructions.sh` checks this.
 
+use std::result::Result as StdResult;
 use std::time::{Duration, Instant};
 
 use shmlock_core::Word;
@@ -270,16 +271,19 @@ impl ShmLock {
     #[inline]
     fn end_wait(&self, acquisition: Acquisition, since: Option<BootInstant>) -> Outcome {
         if acquisition.recovered_from.is_some() {
-            let is_orphaned = self.shared.is_orphaned();
-            // A signal handler may have forked in that system call.
-            if let Err(error) = self.check_process() {
-                return Outcome::Failed(Box::new(error));
-            }
-            if is_orphaned {
-                return Outcome::Failed(Box::new(self.abandon_orphan()));
+            if let Err(error) = self.refuse_orphan() {
+                return Outcome::Failed(error);
             }
         }
         Outcome::Acquired(Acquired { acquisition, is_contended: true, since })
+    }
+
+    /// Releases a lock that was recovered on a file without a name.
+    #[cold]
+    fn refuse_orphan(&self) -> StdResult<(), Box<Error>> {
+        let is_orphaned = self.shared.is_orphaned();
+        self.check_process()?; // a signal handler may have forked in that system call
+        if is_orphaned { Err(Box::new(self.abandon_orphan())) } else { Ok(()) }
     }
 
     /// Ends a wait without the lock; `seen` is the word when it ended. Returns the error.

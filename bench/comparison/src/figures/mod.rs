@@ -250,7 +250,7 @@ impl Figure {
             }
             Self::Waiting(size) => waiting::measure(kind, effort, size),
             Self::Draining { processes } => draining::measure(kind, effort, processes),
-            Self::Seed => seed::measure(kind),
+            Self::Seed => seed::measure(kind, effort),
             Self::Opening => opening::measure(kind, effort),
             Self::OpeningAtOnce { processes } => opening_at_once::measure(kind, effort, processes),
             Self::Handles { handles } => handles::measure(kind, handles),
