@@ -31,7 +31,7 @@ enum Outcome {
     /// One try was asked for, and another handle holds the lock. No error yet: an error allocates,
     /// and the caller may be a signal handler.
     Busy,
-    /// In a box: the outcome of each wait passes through registers then.
+    /// In a box: an [`Error`] is large, and would make each outcome as large.
     Failed(Box<Error>),
 }
 
@@ -271,16 +271,17 @@ impl ShmLock {
     #[inline]
     fn end_wait(&self, acquisition: Acquisition, since: Option<BootInstant>) -> Outcome {
         if acquisition.recovered_from.is_some() {
-            if let Err(error) = self.refuse_orphan() {
+            if let Err(error) = self.refuse_if_orphaned() {
                 return Outcome::Failed(error);
             }
         }
         Outcome::Acquired(Acquired { acquisition, is_contended: true, since })
     }
 
-    /// Releases a lock that was recovered on a file without a name.
+    /// Releases a lock that was just recovered, and returns an error, if its file has no name.
+    /// Returns an error in a forked child as well.
     #[cold]
-    fn refuse_orphan(&self) -> StdResult<(), Box<Error>> {
+    fn refuse_if_orphaned(&self) -> StdResult<(), Box<Error>> {
         let is_orphaned = self.shared.is_orphaned();
         self.check_process()?; // a signal handler may have forked in that system call
         if is_orphaned { Err(Box::new(self.abandon_orphan())) } else { Ok(()) }

@@ -1,6 +1,7 @@
 //! Spins: reads the word now and then, while that is cheaper than a sleep.
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use shmlock_core::wait::WaitContext;
@@ -46,8 +47,9 @@ pub(crate) struct Pace {
     stall_limit: Cell<Duration>,
     /// How many acquisitions there were between its last two waits.
     acquired_between: Cell<u64>,
-    /// The spin hints of the last spin that found the lock free, and the acquisitions meanwhile.
-    last_spin: Cell<Option<(u32, u64)>>,
+    /// The hints of the last spin that found the lock free, and the acquisitions during it; `None`
+    /// once learnt. Small: it is stored while the lock is free.
+    last_spin: Cell<Option<(NonZeroU32, u32)>>,
 }
 
 /// How many acquisitions there are between two waits of a handle that alternates with one other.
@@ -58,7 +60,7 @@ impl Pace {
     /// last wait. An owner that takes twice as long stalls.
     #[inline]
     pub(crate) fn note_arrival(&self, now: BootInstant, count: u64) {
-        self.learn();
+        self.learn(); // first: that spin belongs to the wait before, as does `acquired_between`
         let period = self.last_arrival.replace(Some((now, count))).map_or(
             Duration::MAX,
             |(then, before)| {
@@ -70,21 +72,23 @@ impl Pace {
         self.stall_limit.set(period.saturating_mul(2).max(OWNER_STALLED));
     }
 
-    /// Notes a spin that has found the lock free, for [`learn`](Self::learn). The lock is free
-    /// meanwhile, so this only stores.
+    /// Notes a spin that has found the lock free, for [`learn`](Self::learn). Stores only: the lock
+    /// is free meanwhile.
     #[inline]
     fn note_spin(&self, hints: u32, acquisitions: u64) {
-        self.last_spin.set(Some((hints, acquisitions)));
+        let acquisitions = u32::try_from(acquisitions).unwrap_or(u32::MAX);
+        self.last_spin.set(NonZeroU32::new(hints).map(|hints| (hints, acquisitions)));
     }
 
-    /// Learns from the last spin that found the lock free. Called before the next wait, or spin.
+    /// Learns from the last spin that found the lock free, if that was not done yet. The next wait
+    /// and the next spin call this first.
     fn learn(&self) {
         let Some((hints, acquisitions)) = self.last_spin.take() else { return };
+        let hints = hints.get();
         // A short spin within one critical section tells nothing.
         if acquisitions == 0 && hints <= BRIEF_SECTION {
             return;
         }
-        let acquisitions = u32::try_from(acquisitions).unwrap_or(u32::MAX);
         let is_alone = acquisitions == 0 && self.acquired_between.get() <= OF_A_PAIR;
         let is_brief = acquisitions > 0 && hints <= BRIEF_SECTION.saturating_mul(acquisitions);
         self.reads.set(match (is_alone, is_brief) {
@@ -97,8 +101,8 @@ impl Pace {
 
 /// Spins until the lock looks free, and returns `true` then.
 ///
-/// Returns `false` if `begin` is [`SPIN_LIMIT`] ago, or if the owner stalls; and at once in a child
-/// that a signal handler has forked meanwhile.
+/// Returns `false` soon after `begin` is [`SPIN_LIMIT`] ago, or after the owner stalls; and at the
+/// next read in a child that a signal handler has forked meanwhile.
 pub(super) fn spin(
     context: &WaitContext<'_>,
     shared: &Attachment,

@@ -28,9 +28,10 @@ pub(crate) const HINTS_PER_READ_AMONG_OTHERS: u32 = 4;
 /// owner, and several of its sections fit between two reads. Figure C with empty sections.
 pub(crate) const HINTS_PER_READ_IF_BRIEF: u32 = 32;
 
-/// After how many spin hints a spinning waiter reads the clock, and the count of acquisitions. A
-/// reading takes as long as a few hints, and a release during it is noticed late. Small beside
-/// [`OWNER_STALLED`], where a hint takes long. Figure H to a waiter that has just arrived.
+/// After how many spin hints, at least, a spinning waiter reads the clock and the count of
+/// acquisitions. A reading takes as long as a few hints, and delays the notice of a release. Eight
+/// hints are short beside [`OWNER_STALLED`], also on a processor with long hints. Figure H to a
+/// waiter that has just arrived.
 pub(crate) const HINTS_PER_CLOCK: u32 = 8;
 
 /// The longest time, in spin hints, from one acquisition to the next at which critical sections
@@ -50,8 +51,8 @@ pub(crate) const BACK_OFF: Duration = Duration::from_micros(1);
 // Fairness.
 
 /// The default of [`Builder::fairness_interval`](crate::Builder::fairness_interval): several
-/// times what a wake takes. A longer one makes two contenders meet more often while they run, and
-/// more waiters wait for long. Figure C with 1 µs of work, sections, fewest/most and p99.9.
+/// times what a wake takes. With a longer one, contenders hand the lock on more often while they
+/// run, but more waiters wait for long. Figure C with 1 µs of work: sections, fewest/most, p99.9.
 pub(crate) const DEFAULT_FAIRNESS_INTERVAL: Duration = Duration::from_micros(100);
 
 /// After how many fairness intervals without a pause a handle gives a woken waiter a head start.

@@ -1,7 +1,7 @@
 //! S: the measurement of the Python package.
 //!
 //! Fifteen processes do a thousand increments each, as fast as possible. Each measures every lock,
-//! add and unlock. A measurement is the mean of several such runs.
+//! add and unlock. A measurement is the mean of several such runs, and the longest time of all.
 
 use shmlock_bench_support::Result;
 
@@ -17,8 +17,8 @@ pub(super) const METRICS: [Metric; 2] = [("mean", Unit::Time), ("max", Unit::Tim
 const PROCESSES: usize = 15;
 const INCREMENTS: u64 = 1000;
 
-/// The runs of one measurement. One lasts about a time slice of the kernel, so its mean depends on
-/// which process happens to be preempted: by a factor of ten.
+/// How many runs a measurement takes. One run lasts about a time slice of the kernel, so its mean
+/// depends on which process the kernel preempts.
 const RUNS: u64 = 5;
 
 pub(super) fn measure(kind: Kind, effort: Effort) -> Result<Measured> {
