@@ -11,7 +11,7 @@
 //! | has not slept yet, and is not registered | 1 ms, or its poll interval if that is shorter |
 //! | is lone | one tick: 1 s, or its poll interval if that is longer; 10 ms to look at the slots |
 //! | is registered, and covered | to its deadline |
-//! | is registered, not covered yet | 1/16 of the time waited; all but the first at least 1 ms |
+//! | is registered, not covered yet | 1/16 of the time beyond 1 ms; all but the first at least 1 ms |
 //! | has no watch, or no futex | one poll interval |
 //! | waits for an owner that the kernel does not know | one poll interval |
 //!
@@ -166,7 +166,7 @@ impl<'a> Patience<'a> {
 /// `is_first`: it looks at the lock for its process meanwhile, as often as a watcher would.
 fn pending_nap(is_first: bool, waited: Duration) -> Duration {
     let shortest = if is_first { PENDING_NAP } else { FIRST_SLEEP };
-    shortest.max(waited / PENDING_NAP_PART)
+    shortest.max(waited.saturating_sub(FIRST_SLEEP) / PENDING_NAP_PART)
 }
 
 /// Returns `true` for an owner of which no event tells: a static token, assigned by an embedder,
@@ -184,10 +184,10 @@ mod tests {
 
     #[test]
     fn until_a_watch_has_begun_one_waiter_naps_briefly_and_all_ever_longer() {
-        assert!(pending_nap(true, FIRST_SLEEP) < FIRST_SLEEP / 10);
+        assert!(pending_nap(true, FIRST_SLEEP * 2) < FIRST_SLEEP / 10);
         assert_eq!(pending_nap(false, FIRST_SLEEP), FIRST_SLEEP);
         for is_first in [true, false] {
-            let nap = pending_nap(is_first, Duration::from_secs(1));
+            let nap = pending_nap(is_first, FIRST_SLEEP + Duration::from_secs(1));
             assert_eq!(nap, Duration::from_secs(1) / 16);
         }
     }

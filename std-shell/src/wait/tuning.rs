@@ -71,11 +71,12 @@ pub(crate) const HEAD_START: Duration = Duration::from_micros(50);
 /// 1 ms.
 pub(crate) const FIRST_SLEEP: Duration = Duration::from_millis(1);
 
-/// The shortest sleep of the waiter with which a watch begins, until it has begun: about what a
-/// wake costs. Usually that takes a few such sleeps. Figure R after 1 ms.
-pub(crate) const PENDING_NAP: Duration = Duration::from_micros(50);
+/// The shortest sleep of the waiter with which a watch begins, until it has begun. The kernel adds
+/// its timer slack, as above. Usually the watch takes a few such sleeps. Figure R after 1 ms.
+pub(crate) const PENDING_NAP: Duration = Duration::from_micros(10);
 
-/// While the watch has not begun, a sleep lasts this part (1/16) of the time waited so far.
+/// While the watch has not begun, a sleep lasts this part (1/16) of the time waited beyond the first
+/// sleep.
 /// Arbitrary: the sleeps reach the default poll interval within a second.
 pub(crate) const PENDING_NAP_PART: u32 = 16;
 
