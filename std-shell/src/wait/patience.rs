@@ -11,7 +11,7 @@
 //! | has not slept yet, and is not registered | 1 ms, or its poll interval if that is shorter |
 //! | is lone | one tick: 1 s, or its poll interval if that is longer; 10 ms to look at the slots |
 //! | is registered, and covered | to its deadline |
-//! | is registered, not covered yet | 1/16 of the time beyond 1 ms; all but the first at least 1 ms |
+//! | is registered, not covered yet | 1/16 of the time beyond 1 ms; 1 ms at least, save the first |
 //! | has no watch, or no futex | one poll interval |
 //! | waits for an owner that the kernel does not know | one poll interval |
 //!

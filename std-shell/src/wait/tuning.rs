@@ -75,8 +75,7 @@ pub(crate) const FIRST_SLEEP: Duration = Duration::from_millis(1);
 /// its timer slack, as above. Usually the watch takes a few such sleeps. Figure R after 1 ms.
 pub(crate) const PENDING_NAP: Duration = Duration::from_micros(10);
 
-/// While the watch has not begun, a sleep lasts this part (1/16) of the time waited beyond the first
-/// sleep.
+/// While the watch has not begun, a sleep lasts this part (1/16) of the time since the first sleep.
 /// Arbitrary: the sleeps reach the default poll interval within a second.
 pub(crate) const PENDING_NAP_PART: u32 = 16;
 
