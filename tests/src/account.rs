@@ -84,7 +84,8 @@ impl Account {
     #[must_use]
     pub fn ends_tide(&self, round: u64, is_over: bool) -> bool {
         if is_over {
-            // Partner: the load below by the others. The first of them decides. Relaxed: `meet` orders.
+            // Partner: the load below by the others. The first swap decides. Relaxed: `meet`
+            // orders.
             let _ = self.stop.compare_exchange(0, round + 1, Relaxed, Relaxed);
         }
         // Partner: the same by others, which `meet` orders before the end of their next round.

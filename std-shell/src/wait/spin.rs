@@ -21,8 +21,8 @@ enum Reads {
     Alone,
     /// Less often: others have acquired the lock during the last spin, or before it.
     AmongOthers,
-    /// Seldom: several critical sections of others fit between two reads. And in the first spin,
-    /// which disturbs the owner least so. Figure S.
+    /// Seldom: several critical sections of others fit between two reads. A handle's first spin
+    /// reads so too, because that disturbs the owner least. Figure S.
     #[default]
     BriefSections,
 }

@@ -16,10 +16,6 @@ const AFTER_EVENT: [Duration; 5] = [
     Duration::from_millis(25),
 ];
 
-/// The same in a storm: fewer, because each event brings some. The first is short, because the look
-/// at the event itself may come before the kernel has dropped the dead owner's byte.
-const IN_A_STORM: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(25)];
-
 /// At how many ticks the thread looks again after an event: the dying process may have had no
 /// processor between event and unlock for all the naps. Two, because the first tick may come at
 /// once.
@@ -59,8 +55,8 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct Looks {
     due: Option<Instant>,
-    /// The naps after an event that are left.
-    naps: &'static [Duration],
+    /// The next of the naps after an event.
+    step: usize,
     /// The rounds of waking since the lock was last quiet.
     rounds: u32,
     /// At how many of the next ticks to look again.
@@ -70,7 +66,7 @@ pub(super) struct Looks {
 impl Looks {
     /// Looks once, now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { due: Some(now), naps: &[], rounds: 0, ticks: 0 }
+        Self { due: Some(now), step: AFTER_EVENT.len(), rounds: 0, ticks: 0 }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -90,10 +86,10 @@ impl Looks {
     /// Looks now; and, after an event, a few times more.
     pub(super) fn look_now(&mut self, now: Instant, cause: Cause) {
         self.due = Some(now);
-        self.naps = match cause {
+        self.step = match cause {
             Cause::Tick => return,
-            Cause::Event => &AFTER_EVENT,
-            Cause::OneOfMany => &IN_A_STORM,
+            Cause::Event => 0,
+            Cause::OneOfMany => AFTER_EVENT.len() - 2,
         };
         self.ticks = TICKS_AFTER_EVENT;
     }
@@ -114,12 +110,9 @@ impl Looks {
                     self.ticks = self.ticks.max(1); // the word will not tell them
                 }
                 self.rounds = 0;
-                if let Some((pause, left)) = self.naps.split_first() {
-                    self.naps = left;
-                    Some(*pause)
-                } else {
-                    nap
-                }
+                let pause = AFTER_EVENT.get(self.step).copied();
+                self.step = (self.step + 1).min(AFTER_EVENT.len());
+                pause.or(nap)
             }
             Seen::Woke | Seen::NoneSleeps => Some(self.retry(0)),
             Seen::WokeAll => Some(self.retry(QUICK_ROUNDS)),
@@ -146,7 +139,7 @@ pub(super) fn nap(interval: Duration, watched: Duration) -> Duration {
 pub(super) enum Cause {
     Tick,
     Event,
-    /// An event of a storm.
+    /// An event among many: the looks of the next one will do.
     OneOfMany,
 }
 
@@ -193,22 +186,20 @@ impl Storm {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{AFTER_EVENT, Cause, IN_A_STORM, LONGEST_RETRY, Looks, Seen, Storm, nap};
+    use super::{AFTER_EVENT, Cause, LONGEST_RETRY, Looks, Seen, Storm, nap};
 
     #[test]
     fn after_an_event_the_looks_become_rarer_and_end() {
         let now = Instant::now();
         let mut looks = Looks::new(now);
         assert!(looks.is_due(now), "a new file is looked at");
-        for (cause, naps) in [(Cause::Event, &AFTER_EVENT[..]), (Cause::OneOfMany, &IN_A_STORM)] {
-            looks.look_now(now, cause);
-            for pause in naps {
-                looks.plan(now, Seen::Quiet, None);
-                assert_eq!(looks.due(), Some(now + *pause));
-            }
+        looks.look_now(now, Cause::Event);
+        for pause in AFTER_EVENT {
             looks.plan(now, Seen::Quiet, None);
-            assert_eq!(looks.due(), None);
+            assert_eq!(looks.due(), Some(now + pause));
         }
+        looks.plan(now, Seen::Quiet, None);
+        assert_eq!(looks.due(), None);
         looks.plan(now, Seen::Quiet, Some(Duration::from_millis(3)));
         assert_eq!(looks.due(), Some(now + Duration::from_millis(3)), "without events: naps");
     }
