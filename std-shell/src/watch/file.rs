@@ -18,7 +18,7 @@ use crate::sys::inotify::{Event, WatchId};
 use crate::sys::ofd::{self, Kind};
 use crate::sys::private_files::{PrivateFd, PrivateFiles};
 use crate::watch::events::Events;
-use crate::watch::naps::{Cause, Looks, Seen, nap};
+use crate::watch::naps::{Looks, Seen, nap};
 use crate::watch::watched::{Cover, Watched};
 
 /// The most waiters that a recruit wakes. Arbitrary: more than a process usually has.
@@ -84,7 +84,7 @@ impl WatchedFile {
             if self.has_slot() {
                 self.naps_since = now;
                 self.watched.set_slot(true);
-                self.looks.look_now(now, Cause::Event);
+                self.looks.look_after_event(now);
             }
         }
     }
@@ -124,21 +124,21 @@ impl WatchedFile {
     }
 
     /// Notes an event, which may be of another file.
-    pub(super) fn note(&mut self, event: Event, cause: Cause, now: Instant) {
+    pub(super) fn note(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Of(watch) if self.watch == Some(watch) => self.looks.look_now(now, cause),
+            Event::Of(watch) if self.watch == Some(watch) => self.looks.look_after_event(now),
             Event::Gone(watch) if self.watch == Some(watch) => {
                 self.watch = None;
-                self.looks.look_now(now, cause);
+                self.looks.look_after_event(now);
             }
-            Event::Overflow => self.looks.look_now(now, cause),
+            Event::Overflow => self.looks.look_after_event(now),
             Event::Of(_) | Event::Gone(_) => {}
         }
     }
 
     /// Plans a look now.
     pub(super) fn tick(&mut self, now: Instant) {
-        self.looks.look_now(now, Cause::Tick);
+        self.looks.look_now(now);
     }
 
     /// Plans a look now if this tick has to.
@@ -159,22 +159,25 @@ impl WatchedFile {
         self.leave_at.take_if(|leave_at| *leave_at <= now).is_some()
     }
 
-    /// Returns when to look next, or to leave.
-    pub(super) fn due(&self) -> Option<Instant> {
-        [self.looks.due(), self.leave_at].into_iter().flatten().min()
+    /// Returns when to look next, or to leave. Repeated looks wait until a rest is over.
+    pub(super) fn due(&self, rest_until: Option<Instant>) -> Option<Instant> {
+        [self.looks.due(rest_until), self.leave_at].into_iter().flatten().min()
     }
 
-    /// Looks at the lock if that is due, and wakes a waiter if there is something to see.
-    pub(super) fn look_if_due(&mut self, now: Instant) {
+    /// Looks at the lock if that is due, and wakes a waiter if there is something to see. Returns
+    /// `true` if the look repeats one after an event.
+    pub(super) fn look_if_due(&mut self, now: Instant) -> bool {
         if !self.looks.is_due(now) {
-            return;
+            return false;
         }
+        let is_repeat = self.looks.is_repeat();
         let seen = self.look();
         self.recruit_if_alone();
         let naps = self
             .lacks_events()
             .then(|| nap(self.watched.interval(), now.saturating_duration_since(self.naps_since)));
         self.looks.plan(Instant::now(), seen, naps);
+        is_repeat
     }
 
     fn look(&self) -> Seen {

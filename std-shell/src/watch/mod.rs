@@ -22,7 +22,7 @@
 //! The byte lock that proves an owner's life goes with the last reference to its description
 //! (`layout/lock_bytes.rs`). That is the moment at which the kernel tells a watch of the file that
 //! a description that could write was closed. So a death is an event, whatever its cause, and in
-//! whatever namespace. Opening and closing a lock are events as well, and mean nothing: `naps.rs`
+//! whatever namespace. Opening and closing a lock are events as well, and mean nothing: `budget.rs`
 //! bounds what they cost. It also says when to look again, in case that the dying process or a
 //! waiter had no processor meanwhile.
 //!
@@ -69,6 +69,7 @@
 //! A child has neither the thread nor its files, and makes its own hub (`sys/per_process.rs`). A
 //! registration that it inherits does nothing.
 
+mod budget;
 mod events;
 mod file;
 mod hub;

@@ -55,6 +55,8 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct Looks {
     due: Option<Instant>,
+    /// The next look repeats one after an event.
+    is_repeat: bool,
     /// The next of the naps after an event.
     step: usize,
     /// The rounds of waking since the lock was last quiet.
@@ -66,11 +68,21 @@ pub(super) struct Looks {
 impl Looks {
     /// Looks once, now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { due: Some(now), step: AFTER_EVENT.len(), rounds: 0, ticks: 0 }
+        let step = AFTER_EVENT.len();
+        Self { due: Some(now), is_repeat: false, step, rounds: 0, ticks: 0 }
     }
 
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+    /// Returns when to look. In a rest (`budget.rs`), repeated looks wait.
+    pub(super) fn due(&self, rest_until: Option<Instant>) -> Option<Instant> {
+        match (self.due, rest_until) {
+            (Some(due), Some(rest)) if self.is_repeat => Some(due.max(rest)),
+            (due, _) => due,
+        }
+    }
+
+    /// Returns `true` if the next look repeats one after an event.
+    pub(super) fn is_repeat(&self) -> bool {
+        self.is_repeat
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
@@ -83,14 +95,16 @@ impl Looks {
         1 << self.rounds.min(10)
     }
 
-    /// Looks now; and, after an event, a few times more.
-    pub(super) fn look_now(&mut self, now: Instant, cause: Cause) {
+    /// Looks now.
+    pub(super) fn look_now(&mut self, now: Instant) {
         self.due = Some(now);
-        self.step = match cause {
-            Cause::Tick => return,
-            Cause::Event => 0,
-            Cause::OneOfMany => AFTER_EVENT.len() - 2,
-        };
+        self.is_repeat = false;
+    }
+
+    /// Looks now, and repeats that a few times.
+    pub(super) fn look_after_event(&mut self, now: Instant) {
+        self.look_now(now);
+        self.step = 0;
         self.ticks = TICKS_AFTER_EVENT;
     }
 
@@ -98,12 +112,13 @@ impl Looks {
     pub(super) fn note_tick(&mut self, now: Instant) {
         if let Some(left) = self.ticks.checked_sub(1) {
             self.ticks = left;
-            self.due = Some(now);
+            self.look_now(now);
         }
     }
 
     /// Plans the next look after one that has found this. `nap`: there are no events.
     pub(super) fn plan(&mut self, now: Instant, seen: Seen, nap: Option<Duration>) {
+        self.is_repeat = false;
         let pause = match seen {
             Seen::Quiet | Seen::AllAwake => {
                 if seen == Seen::AllAwake {
@@ -111,6 +126,7 @@ impl Looks {
                 }
                 self.rounds = 0;
                 let pause = AFTER_EVENT.get(self.step).copied();
+                self.is_repeat = pause.is_some();
                 self.step = (self.step + 1).min(AFTER_EVENT.len());
                 pause.or(nap)
             }
@@ -134,95 +150,63 @@ pub(super) fn nap(interval: Duration, watched: Duration) -> Duration {
     nap.min(interval.max(NAP)).min(LONGEST)
 }
 
-/// Why a lock is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    Tick,
-    Event,
-    /// An event among many: the looks of the next one will do.
-    OneOfMany,
-}
-
-/// Bounds the wake-ups where others open and close a lock all the time. Unread events keep; so the
-/// thread is deaf to them for a while after each.
-#[derive(Debug, Default)]
-pub(super) struct Storm {
-    level: u32,
-    last: Option<Instant>,
-    deaf_until: Option<Instant>,
-}
-
-/// Events that are this far apart are no storm.
-const CALM: Duration = Duration::from_millis(40);
-/// The shortest and the longest time of deafness.
-const SHORT: Duration = Duration::from_millis(2);
-const MAX_LEVEL: u32 = 4;
-
-impl Storm {
-    /// Notes events; returns how they are to be treated.
-    pub(super) fn note(&mut self, now: Instant) -> Cause {
-        let is_storm =
-            self.last.replace(now).is_some_and(|last| now.saturating_duration_since(last) < CALM);
-        if !is_storm {
-            *self = Self { last: self.last, ..Self::default() };
-            return Cause::Event;
-        }
-        self.level = (self.level + 1).min(MAX_LEVEL);
-        // The first few are ordinary: a closing process has several descriptions.
-        if self.level == 1 {
-            return Cause::Event;
-        }
-        self.deaf_until = Some(now + SHORT * (1 << (self.level - 1)));
-        Cause::OneOfMany
-    }
-
-    /// Returns until when the thread is deaf.
-    pub(super) fn deaf_until(&self, now: Instant) -> Option<Instant> {
-        self.deaf_until.filter(|until| *until > now)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{AFTER_EVENT, Cause, LONGEST_RETRY, Looks, Seen, Storm, nap};
+    use super::{AFTER_EVENT, LONGEST_RETRY, Looks, Seen, nap};
 
     #[test]
     fn after_an_event_the_looks_become_rarer_and_end() {
         let now = Instant::now();
         let mut looks = Looks::new(now);
         assert!(looks.is_due(now), "a new file is looked at");
-        looks.look_now(now, Cause::Event);
+        looks.look_after_event(now);
         for pause in AFTER_EVENT {
             looks.plan(now, Seen::Quiet, None);
-            assert_eq!(looks.due(), Some(now + pause));
+            assert_eq!(looks.due(None), Some(now + pause));
         }
         looks.plan(now, Seen::Quiet, None);
-        assert_eq!(looks.due(), None);
+        assert_eq!(looks.due(None), None);
         looks.plan(now, Seen::Quiet, Some(Duration::from_millis(3)));
-        assert_eq!(looks.due(), Some(now + Duration::from_millis(3)), "without events: naps");
+        assert_eq!(looks.due(None), Some(now + Duration::from_millis(3)), "without events: naps");
     }
 
     #[test]
     fn after_an_event_two_ticks_look_again_and_no_more() {
         let now = Instant::now();
         let mut looks = Looks::new(now);
-        let mut looks_at_a_tick = |cause: Option<Cause>| {
-            if let Some(cause) = cause {
-                looks.look_now(now, cause);
-            }
-            while looks.due().is_some() {
+        let mut looks_at_a_tick = |begin: fn(&mut Looks, Instant)| {
+            begin(&mut looks, now);
+            while looks.due(None).is_some() {
                 looks.plan(now, Seen::Quiet, None);
             }
             looks.note_tick(now);
             looks.is_due(now)
         };
-        assert!(!looks_at_a_tick(None), "no event");
-        for cause in [Cause::Event, Cause::OneOfMany] {
-            assert!(looks_at_a_tick(Some(cause)) && looks_at_a_tick(None));
-            assert!(!looks_at_a_tick(None) && !looks_at_a_tick(Some(Cause::Tick)));
+        assert!(!looks_at_a_tick(|_, _| {}), "no event");
+        assert!(looks_at_a_tick(Looks::look_after_event) && looks_at_a_tick(|_, _| {}));
+        assert!(!looks_at_a_tick(|_, _| {}) && !looks_at_a_tick(Looks::look_now));
+    }
+
+    #[test]
+    fn in_a_rest_only_repeated_looks_wait() {
+        let now = Instant::now();
+        let rest = now + Duration::from_millis(8);
+        let mut looks = Looks::new(now);
+        looks.look_after_event(now);
+        assert_eq!(looks.due(Some(rest)), Some(now), "the event itself");
+        looks.plan(now, Seen::Quiet, None);
+        assert_eq!(looks.due(Some(rest)), Some(rest));
+        assert_eq!(looks.due(Some(now)), Some(now + AFTER_EVENT[0]));
+        looks.plan(now, Seen::Woke, None);
+        assert_eq!(looks.due(Some(rest)), Some(now + Duration::from_millis(1)), "a retry");
+        while looks.due(None).is_some() {
+            looks.plan(now, Seen::Quiet, None);
         }
+        assert_eq!(looks.due(Some(rest)), None);
+        looks.plan(now, Seen::Quiet, Some(Duration::from_millis(3)));
+        assert_eq!(looks.due(Some(rest)), Some(now + Duration::from_millis(3)), "a nap");
     }
 
     #[test]
@@ -231,13 +215,13 @@ mod tests {
         let mut looks = Looks::new(now);
         for _ in 0..5 {
             looks.plan(now, Seen::AllAwake, None);
-            assert_eq!(looks.due(), None);
+            assert_eq!(looks.due(None), None);
             looks.note_tick(now);
             assert!(looks.is_due(now));
         }
         looks.plan(now, Seen::Quiet, None);
         looks.note_tick(now);
-        assert_eq!(looks.due(), None);
+        assert_eq!(looks.due(None), None);
     }
 
     #[test]
@@ -246,15 +230,15 @@ mod tests {
         let mut looks = Looks::new(now);
         for millis in [1, 2, 4, 8] {
             looks.plan(now, Seen::Woke, None);
-            assert_eq!(looks.due(), Some(now + Duration::from_millis(millis)));
+            assert_eq!(looks.due(None), Some(now + Duration::from_millis(millis)));
         }
         for _ in 0..20 {
             looks.plan(now, Seen::NoneSleeps, None);
         }
-        assert_eq!(looks.due(), Some(now + LONGEST_RETRY));
+        assert_eq!(looks.due(None), Some(now + LONGEST_RETRY));
         looks.plan(now, Seen::Quiet, None);
         looks.plan(now, Seen::Woke, None);
-        assert_eq!(looks.due(), Some(now + Duration::from_millis(1)), "it begins anew");
+        assert_eq!(looks.due(None), Some(now + Duration::from_millis(1)), "it begins anew");
     }
 
     #[test]
@@ -263,34 +247,10 @@ mod tests {
         let mut looks = Looks::new(now);
         for _ in 0..256 {
             looks.plan(now, Seen::WokeAll, None);
-            assert_eq!(looks.due(), Some(now + Duration::from_millis(1)));
+            assert_eq!(looks.due(None), Some(now + Duration::from_millis(1)));
         }
         looks.plan(now, Seen::WokeAll, None);
-        assert!(looks.due() <= Some(now + Duration::from_millis(2)));
-    }
-
-    #[test]
-    fn many_events_make_the_thread_deaf_and_few_do_not() {
-        let mut now = Instant::now();
-        let mut storm = Storm::default();
-        for _ in 0..3 {
-            assert_eq!(storm.note(now), Cause::Event);
-            assert_eq!(storm.deaf_until(now), None);
-            now += Duration::from_secs(1);
-        }
-        for _ in 0..10 {
-            storm.note(now);
-            now = storm.deaf_until(now).unwrap_or(now) + Duration::from_micros(10);
-        }
-        let begin = now;
-        for _ in 0..10 {
-            assert_eq!(storm.note(now), Cause::OneOfMany);
-            now = storm.deaf_until(now).expect("a storm");
-        }
-        assert!(now - begin >= Duration::from_millis(100), "{:?} for ten events", now - begin);
-        now += Duration::from_secs(1);
-        assert_eq!(storm.note(now), Cause::Event, "it has calmed down");
-        assert_eq!(storm.deaf_until(now), None);
+        assert!(looks.due(None) <= Some(now + Duration::from_millis(2)));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::sys::inotify::Event;
 use crate::sys::private_files::PrivateFiles;
 use crate::sys::sleep;
+use crate::watch::budget::Budget;
 use crate::watch::events::Events;
 use crate::watch::file::WatchedFile;
 use crate::watch::hub::Hub;
-use crate::watch::naps::Storm;
 use crate::watch::watched::{Cover, Watched};
 
 /// How often the thread takes a look at everything, and removes idle files. It bounds the time for
@@ -31,7 +31,7 @@ struct Watcher {
     /// Files that could not be opened. They are tried again.
     unopened: Vec<Arc<Watched>>,
     senses: Senses,
-    storm: Storm,
+    budget: Budget,
     /// There was no file at the last tick, nor at the one before.
     wants_end: bool,
     had_files: bool,
@@ -49,7 +49,7 @@ impl Watcher {
             files: Vec::new(),
             unopened: Vec::new(),
             senses: Senses { hub, private, events: None },
-            storm: Storm::default(),
+            budget: Budget::new(now),
             wants_end: false,
             had_files: true,
             next_tick: now + TICK,
@@ -58,6 +58,7 @@ impl Watcher {
     }
 
     fn run(mut self) {
+        let mut was_event = false;
         while let Some((new, bell)) = self.hub.take_new(self.wants_end) {
             self.wants_end = false;
             for watched in new {
@@ -68,9 +69,12 @@ impl Watcher {
             self.tick();
             let now = Instant::now();
             for file in &mut self.files {
-                file.look_if_due(now);
+                was_event |= file.look_if_due(now);
             }
-            self.sleep(bell);
+            if was_event {
+                self.budget.spend(now);
+            }
+            was_event = self.sleep(bell);
         }
     }
 
@@ -162,25 +166,34 @@ impl Watcher {
         self.next_round = rounds.min().unwrap_or(now + sleep::LONGEST);
     }
 
-    /// Sleeps until something happens, or something is due.
-    fn sleep(&mut self, bell: u32) {
+    /// Sleeps until something happens, or something is due. Returns `true` if events caused the
+    /// wake-up: there are some, or there were so many that the thread had to rest.
+    fn sleep(&mut self, bell: u32) -> bool {
         if self.hub.has_rung_since(bell) {
-            return; // its event may have been taken with others
+            return false; // its event may have been taken with others
         }
         let now = Instant::now();
-        let due = self.files.iter().filter_map(WatchedFile::due).min();
+        let rest = self.budget.rest_until(now);
+        let due = self.files.iter().filter_map(|file| file.due(rest)).min();
         let until = due.map_or(self.next_tick, |due| due.min(self.next_tick));
-        match (&self.senses.events, self.storm.deaf_until(now)) {
-            (Some(events), None) => {
-                if events.sleep(until) {
-                    let mut seen = Vec::new();
-                    events.take(|event| seen.push(event));
-                    self.note(&seen);
-                }
+        let Some(events) = &self.senses.events else {
+            self.hub.sleep(bell, until);
+            return false;
+        };
+        let has_events = match rest {
+            Some(rest) => {
+                self.hub.sleep(bell, until.min(rest)); // the events keep
+                rest <= Instant::now()
             }
-            (Some(_), Some(deaf_until)) => self.hub.sleep(bell, until.min(deaf_until)),
-            (None, _) => self.hub.sleep(bell, until),
+            None => events.sleep(until),
+        };
+        if !has_events {
+            return false;
         }
+        let mut seen = Vec::new();
+        events.take(|event| seen.push(event));
+        self.note(&seen);
+        rest.is_some() || !seen.is_empty()
     }
 
     fn note(&mut self, events: &[Event]) {
@@ -188,10 +201,9 @@ impl Watcher {
             return; // the bell alone
         }
         let now = Instant::now();
-        let cause = self.storm.note(now);
         for event in events {
             for file in &mut self.files {
-                file.note(*event, cause, now);
+                file.note(*event, now);
             }
         }
     }
