@@ -1,18 +1,19 @@
 //! Bounds the wake-ups of the watch thread where others open and close a lock all the time: each
-//! of that is an event that may be a death.
+//! opening and each closing is an event that may be a death.
 
 use std::time::{Duration, Instant};
 
 /// What a wake-up for events costs: 200 of them are paid for in a second. Arbitrary: so many that
-/// a death among other events is noticed within a few milliseconds, and so few that they cost less
-/// than the events do.
+/// a death among other events is noticed within a few milliseconds, and so few that a process which
+/// waits beside a thousand events a second uses less than a hundredth of a core.
 const PRICE: Duration = Duration::from_millis(5);
 
-/// The debt up to which the thread wakes whenever it likes: 40 wake-ups, those of some eight events
-/// in a row. More would count beside those of a second.
+/// The debt up to which the thread does not rest: 40 wake-ups, those of some eight events in a row.
+/// That is a fifth of what a second pays for.
 const CREDIT: Duration = Duration::from_millis(200);
 
-/// The wake-ups for events, and for the looks after them.
+/// The wake-ups for events, and for the looks that repeat the one after an event. All others have
+/// bounds of their own (`naps.rs`).
 #[derive(Debug)]
 pub(super) struct Budget {
     /// When all wake-ups so far are paid for.
@@ -24,14 +25,17 @@ impl Budget {
         Self { paid_at: now }
     }
 
-    /// Counts a wake-up.
+    /// Counts a wake-up. In a rest no event wakes the thread: a repeated look shares the wake-up of
+    /// another cause then. So the debt is at most one price above the credit.
     pub(super) fn spend(&mut self, now: Instant) {
-        self.paid_at = self.paid_at.max(now) + PRICE;
+        if self.rest_until(now).is_none() {
+            self.paid_at = self.paid_at.max(now) + PRICE;
+        }
     }
 
-    /// Returns until when the thread is to rest. Events keep meanwhile. The end of the rest is a
-    /// wake-up as well; so the rest lasts until two can be paid for, and the thread can sleep on
-    /// events again.
+    /// Returns until when the thread is to rest, at most two prices from now. Events keep meanwhile.
+    /// The end of the rest is a wake-up, too; so the debt is one price below the credit by then, and
+    /// the thread can sleep on events after that.
     pub(super) fn rest_until(&self, now: Instant) -> Option<Instant> {
         let debt = self.paid_at.saturating_duration_since(now);
         let excess = debt.checked_sub(CREDIT).filter(|excess| !excess.is_zero())?;
@@ -43,7 +47,7 @@ impl Budget {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::Budget;
+    use super::{Budget, PRICE};
     use crate::watch::naps::{Looks, Seen};
 
     /// What a thread does that is told of events.
@@ -56,8 +60,8 @@ mod tests {
         unseen: Duration,
     }
 
-    /// Runs the thread's loop, in time of its own: events each `period` for so long, then a second
-    /// without any.
+    /// Imitates the loop of the thread, in time of its own: events each `period` for so long, then
+    /// a second without any.
     fn tell_each(period: Duration, length: Duration) -> Told {
         let begin = Instant::now();
         let (last_event, end) = (begin + length, begin + length + Duration::from_secs(1));
@@ -103,7 +107,19 @@ mod tests {
     }
 
     #[test]
-    fn however_the_events_lie_the_wake_ups_are_bounded_and_each_event_is_looked_after_soon() {
+    fn a_rest_is_short_however_many_wake_ups_are_counted_at_once() {
+        let now = Instant::now();
+        let mut budget = Budget::new(now);
+        (0..1000).for_each(|_| budget.spend(now));
+        let rest = budget.rest_until(now).expect("many wake-ups");
+        assert!(rest <= now + 2 * PRICE, "{:?}", rest - now);
+        budget.spend(rest);
+        assert_eq!(budget.rest_until(rest), None, "the end of a rest begins no other one");
+    }
+
+    #[test]
+    fn however_far_apart_the_events_are_the_wake_ups_are_bounded_and_each_event_is_looked_after_soon()
+     {
         for micros in (50..5_000).step_by(50).chain((5_000..60_000).step_by(130)) {
             let period = Duration::from_micros(micros);
             let Told { sleeps, sleeps_after, unseen } = tell_each(period, Duration::from_secs(1));

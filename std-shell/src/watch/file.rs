@@ -84,7 +84,7 @@ impl WatchedFile {
             if self.has_slot() {
                 self.naps_since = now;
                 self.watched.set_slot(true);
-                self.looks.look_after_event(now);
+                self.looks.look_for_slot(now);
             }
         }
     }
@@ -159,13 +159,13 @@ impl WatchedFile {
         self.leave_at.take_if(|leave_at| *leave_at <= now).is_some()
     }
 
-    /// Returns when to look next, or to leave. Repeated looks wait until a rest is over.
+    /// Returns when to look next, or to leave. In a rest, a repeated look does not wake the thread.
     pub(super) fn due(&self, rest_until: Option<Instant>) -> Option<Instant> {
         [self.looks.due(rest_until), self.leave_at].into_iter().flatten().min()
     }
 
     /// Looks at the lock if that is due, and wakes a waiter if there is something to see. Returns
-    /// `true` if the look repeats one after an event.
+    /// `true` if the look repeats the one after an event.
     pub(super) fn look_if_due(&mut self, now: Instant) -> bool {
         if !self.looks.is_due(now) {
             return false;

@@ -23,7 +23,7 @@
 //! (`layout/lock_bytes.rs`). That is the moment at which the kernel tells a watch of the file that
 //! a description that could write was closed. So a death is an event, whatever its cause, and in
 //! whatever namespace. Opening and closing a lock are events as well, and mean nothing: `budget.rs`
-//! bounds what they cost. It also says when to look again, in case that the dying process or a
+//! bounds what they cost. `naps.rs` says when to look again, in case that the dying process or a
 //! waiter had no processor meanwhile.
 //!
 //! # Slots

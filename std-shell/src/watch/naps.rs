@@ -55,8 +55,10 @@ pub(super) enum Seen {
 #[derive(Debug)]
 pub(super) struct Looks {
     due: Option<Instant>,
-    /// The next look repeats one after an event.
+    /// The next look repeats the one after an event.
     is_repeat: bool,
+    /// The looks that are to come are those after an event.
+    is_after_event: bool,
     /// The next of the naps after an event.
     step: usize,
     /// The rounds of waking since the lock was last quiet.
@@ -68,11 +70,17 @@ pub(super) struct Looks {
 impl Looks {
     /// Looks once, now.
     pub(super) fn new(now: Instant) -> Self {
-        let step = AFTER_EVENT.len();
-        Self { due: Some(now), is_repeat: false, step, rounds: 0, ticks: 0 }
+        Self {
+            due: Some(now),
+            is_repeat: false,
+            is_after_event: false,
+            step: AFTER_EVENT.len(),
+            rounds: 0,
+            ticks: 0,
+        }
     }
 
-    /// Returns when to look. In a rest (`budget.rs`), repeated looks wait.
+    /// Returns when to look. In a rest (`budget.rs`), a repeated look does not wake the thread.
     pub(super) fn due(&self, rest_until: Option<Instant>) -> Option<Instant> {
         match (self.due, rest_until) {
             (Some(due), Some(rest)) if self.is_repeat => Some(due.max(rest)),
@@ -80,7 +88,7 @@ impl Looks {
         }
     }
 
-    /// Returns `true` if the next look repeats one after an event.
+    /// Returns `true` if the next look repeats the one after an event.
     pub(super) fn is_repeat(&self) -> bool {
         self.is_repeat
     }
@@ -103,6 +111,17 @@ impl Looks {
 
     /// Looks now, and repeats that a few times.
     pub(super) fn look_after_event(&mut self, now: Instant) {
+        self.look_repeatedly(now);
+        self.is_after_event = true;
+    }
+
+    /// The same for a new slot: there may have been an event before.
+    pub(super) fn look_for_slot(&mut self, now: Instant) {
+        self.look_repeatedly(now);
+        self.is_after_event = false;
+    }
+
+    fn look_repeatedly(&mut self, now: Instant) {
         self.look_now(now);
         self.step = 0;
         self.ticks = TICKS_AFTER_EVENT;
@@ -126,7 +145,7 @@ impl Looks {
                 }
                 self.rounds = 0;
                 let pause = AFTER_EVENT.get(self.step).copied();
-                self.is_repeat = pause.is_some();
+                self.is_repeat = pause.is_some() && self.is_after_event;
                 self.step = (self.step + 1).min(AFTER_EVENT.len());
                 pause.or(nap)
             }
@@ -207,6 +226,9 @@ mod tests {
         assert_eq!(looks.due(Some(rest)), None);
         looks.plan(now, Seen::Quiet, Some(Duration::from_millis(3)));
         assert_eq!(looks.due(Some(rest)), Some(now + Duration::from_millis(3)), "a nap");
+        looks.look_for_slot(now);
+        looks.plan(now, Seen::Quiet, None);
+        assert_eq!(looks.due(Some(rest)), Some(now + AFTER_EVENT[0]), "a new slot");
     }
 
     #[test]
