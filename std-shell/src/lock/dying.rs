@@ -34,6 +34,9 @@ impl ShmLock {
             return;
         }
         let turn = shared.proof_turn();
+        if turn.is_some() {
+            drop(shared.take_pin()); // it would keep what is locked below
+        }
         let is_dead = turn.is_some() && shared.with_probe(|b| self.die_by(b)).unwrap_or(false);
         drop(turn); // before the wake: the woken waiter may have to prove the death by the same `B`
         if !shared.is_ours() {

@@ -114,12 +114,28 @@ impl NoForkGuard {
     /// Waits until forks of other threads are done, for [`MAX_WAIT`] at most. Async-signal-safe
     /// once a handle was opened.
     pub(crate) fn begin() -> Self {
+        let mut deadline = None;
+        Self::begin_once(|is_forking| !is_forking || check_deadline(&mut deadline))
+    }
+
+    /// Returns `None`, without waiting, if another thread forks. Async-signal-safe once a handle was
+    /// opened.
+    pub(crate) fn try_begin() -> Option<Self> {
+        let mut must_wait = false;
+        let guard = Self::begin_once(|is_forking| {
+            must_wait = is_forking;
+            true
+        });
+        (!must_wait).then_some(guard)
+    }
+
+    /// Begins a guard once it is admitted, by whether another thread forks.
+    fn begin_once(mut admits: impl FnMut(bool) -> bool) -> Self {
         let generation = ProcessGeneration::here().generation();
         let own = Counts::own(generation);
         OWN.set(Counts { guards: own.guards + 1, ..own }); // before the gate: see `before_fork`
-        let mut deadline = None;
         GATE.add(1, generation, |numbers| {
-            numbers < FORK || own.guards > 0 || own.forks > 0 || check_deadline(&mut deadline)
+            admits(numbers >= FORK && own.guards == 0 && own.forks == 0)
         });
         Self { generation, of_this_thread: PhantomData }
     }
@@ -229,6 +245,7 @@ mod tests {
         shmlock_tests::alone!(|| {
             let (mut own, mut nested) = (None, None);
             assert!(is_soon(|| own = Some(NoForkGuard::begin())), "it waited for nothing");
+            assert!(NoForkGuard::try_begin().is_some(), "nobody forks");
             assert!(is_soon(|| before_fork()), "it waited for its own guard");
             assert!(is_soon(|| nested = Some(NoForkGuard::begin())), "it waited for its own fork");
             after_fork();
@@ -257,6 +274,7 @@ mod tests {
                 drop(guard);
 
                 wait_until(|| forked.load(Acquire));
+                let is_refused = NoForkGuard::try_begin().is_none();
                 let other = scope.spawn(|| {
                     let mut guard = None;
                     let has_given_up = !is_soon(|| guard = Some(NoForkGuard::begin()));
@@ -264,6 +282,7 @@ mod tests {
                 });
                 leave_time_to_fail();
                 done.store(true, Release);
+                assert!(is_refused, "it began while another thread forks");
                 assert!(is_nested, "it waited for a fork that waits for it");
                 assert!(fork.join().expect("no panic"), "the fork did not wait");
                 assert!(other.join().expect("no panic"), "the guard did not wait");

@@ -83,6 +83,9 @@ impl<'a> Patience<'a> {
             return self.interval;
         }
         let is_first = !self.has_slept;
+        if !is_first {
+            self.shared.prepare_proof();
+        }
         if self.registration.is_none() {
             let joined = if is_first {
                 watch::join(self.shared, self.interval)

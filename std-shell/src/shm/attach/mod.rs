@@ -81,6 +81,7 @@ use crate::sys::descriptor::Descriptor;
 use crate::sys::file_id::FileId;
 use crate::sys::fork::ProcessGeneration;
 use crate::sys::fork_gate::{self, NoForkGuard};
+use crate::sys::pin::{Pin, PinPlace};
 use pending::PendingOpen;
 use probe::Probe;
 pub(crate) use probe::check_byte_locks;
@@ -104,6 +105,8 @@ pub(crate) struct Attachment {
     b: Probe,
     /// A thread proves a death through `B`, see `shm/share/mod.rs`.
     proving: AtomicBool,
+    /// For the next proof of a death: keeps the description of `B`.
+    pin: PinPlace,
 }
 
 impl Attachment {
@@ -173,6 +176,41 @@ impl Attachment {
         // Partner: the drop of the turn. The later proof sees the bytes and the word as the former
         // one left them.
         (!self.proving.swap(true, Acquire)).then(|| ProofTurn(&self.proving))
+    }
+
+    /// Prepares the next proof: pins the description of `B`, unless another thread forks or proves a
+    /// death. A waiter has the time for that before it sleeps again, and not when an owner has died.
+    /// Never waits. Async-signal-safe; some six system calls, or none if it is prepared.
+    pub(crate) fn prepare_proof(&self) {
+        if self.pin.is_empty() {
+            self.prepare_first_proof();
+        }
+    }
+
+    #[cold]
+    fn prepare_first_proof(&self) {
+        let b = self.probe();
+        if !b.is_itself() {
+            return; // a stranger's file is not to be mapped
+        }
+        let Some(_no_fork) = NoForkGuard::try_begin() else { return }; // a child would keep it
+        // A pin that was made beside a proof would keep what that has locked.
+        let Some(_turn) = self.proof_turn() else { return };
+        let pin = if self.is_ours() { b.pin(self.birth).ok() } else { None };
+        // Of our description, if the number still leads there afterwards.
+        if let Some(pin) = pin.filter(|_| b.is_itself()) {
+            self.put_pin(pin);
+        }
+    }
+
+    /// Keeps a pin of `B` for the next proof. In a turn, while `B` holds no lock.
+    pub(crate) fn put_pin(&self, pin: Pin) {
+        self.pin.fill(pin);
+    }
+
+    /// Takes the prepared pin. In a turn, or when the attachment ends.
+    pub(crate) fn take_pin(&self) -> Option<Pin> {
+        self.pin.take(self.birth)
     }
 
     /// Returns the data; `None` in a forked child.
@@ -265,6 +303,7 @@ impl Drop for Attachment {
             return;
         }
         let _no_fork = NoForkGuard::begin(); // `B` holds a lock only in here
+        drop(self.take_pin()); // it would keep what is locked from here on
         // Before the mapping goes: until then no other file can have its inode.
         let fresh = if self.probe().is_itself() { None } else { self.b.reopen(&self.place) };
         drop(mapping);
@@ -338,6 +377,7 @@ impl<'p> MappedOpen<'p> {
             mapping: Some(self.mapping),
             b: Probe::new(b),
             proving: AtomicBool::new(false),
+            pin: PinPlace::new(),
         }))
     }
 }
