@@ -144,26 +144,30 @@ mod tests {
     /// Another thread closes the number in the middle of a proof, and the next file gets it.
     #[test]
     fn a_byte_is_locked_until_the_end_of_a_proof_and_no_longer_though_the_number_was_closed() {
-        for is_prepared in [false, true] {
-            let name = format!("test-proof-number-{}", std::process::id());
-            let lock = ShmLock::open(&name).expect("opens");
-            let observer = lock.shared.place().open().expect("no error").expect("the file");
-            let dead = ShmLock::open(&name).expect("opens").token;
-            if is_prepared {
-                lock.shared.prepare_proof();
+        // Alone: a child that another test forks has a copy of the number, and keeps the description.
+        shmlock_tests::alone!(|| {
+            for is_prepared in [false, true] {
+                let name = format!("test-proof-number-{}", std::process::id());
+                let lock = ShmLock::open(&name).expect("opens");
+                let observer = lock.shared.place().open().expect("no error").expect("the file");
+                let dead = ShmLock::open(&name).expect("opens").token;
+                if is_prepared {
+                    lock.shared.prepare_proof();
+                }
+                let is_locked =
+                    || ofd::is_locked(observer.as_fd(), byte_of(dead)).expect("a query");
+                let null = std::fs::File::open("/dev/null").expect("it is there");
+                let was_locked = KernelProof { shared: &lock.shared }.while_dead(dead, || {
+                    lock.shared.prepare_proof(); // by another thread
+                    let number = lock.shared.probe().as_fd().as_raw_fd();
+                    // SAFETY: the number is the probe's, which is not itself then, and not closed.
+                    assert!(unsafe { libc::dup2(null.as_raw_fd(), number) } >= 0);
+                    is_locked()
+                });
+                assert_eq!(was_locked, Some(true), "prepared: {is_prepared}");
+                assert!(!is_locked(), "prepared: {is_prepared}");
             }
-            let is_locked = || ofd::is_locked(observer.as_fd(), byte_of(dead)).expect("a query");
-            let null = std::fs::File::open("/dev/null").expect("it is there");
-            let was_locked = KernelProof { shared: &lock.shared }.while_dead(dead, || {
-                lock.shared.prepare_proof(); // by another thread
-                let number = lock.shared.probe().as_fd().as_raw_fd();
-                // SAFETY: the number is the probe's, which is not itself then, and not closed.
-                assert!(unsafe { libc::dup2(null.as_raw_fd(), number) } >= 0);
-                is_locked()
-            });
-            assert_eq!(was_locked, Some(true), "prepared: {is_prepared}");
-            assert!(!is_locked(), "prepared: {is_prepared}");
-        }
+        });
     }
 
     #[test]
