@@ -2,14 +2,13 @@
 //! is an hour: a waiter that is not woken hangs.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::pin;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -114,67 +113,44 @@ fn a_waiter_of_each_of_many_locks_is_woken_by_the_death_of_their_owner() {
 
 /// Kills the owner while another process waits for its lock, and checks that the waiter has it.
 fn is_noticed(owner: Child, folder: &Folder) {
-    is_noticed_beside(owner, folder, || ());
+    is_noticed_beside(owner, folder, || None);
 }
 
-/// The same; what `disturb` returns is dropped at the end.
-fn is_noticed_beside<T>(owner: Child, folder: &Folder, disturb: impl FnOnce() -> T) {
+/// The same; the process that `disturb` returns is killed at the end.
+fn is_noticed_beside(owner: Child, folder: &Folder, disturb: impl FnOnce() -> Option<Child>) {
     let file = Intruder::on(&folder.file("l"));
     let waiter = fork(|_| {
         let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
         assert_recovered(&lock.lock().expect("its owner dies"));
     });
     until(|| file.watchers() == 1);
-    let _disturbance = disturb();
+    let disturber = disturb();
     owner.kill();
     waiter.ends_well();
-}
-
-/// A thread that opens and closes a file all the time. Each of that is an event.
-struct Opener {
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Opener {
-    /// Returns when it has done so many times more often than a watcher looks after at once.
-    fn begin(file: PathBuf) -> Self {
-        let (is_over, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        let (ends, counted) = (Arc::clone(&is_over), Arc::clone(&count));
-        let thread = thread::spawn(move || {
-            while !ends.load(Relaxed) {
-                drop(Intruder::on(&file));
-                counted.fetch_add(1, Relaxed);
-            }
-        });
-        until(|| count.load(Relaxed) > 1000);
-        Self { is_over, thread: Some(thread) }
-    }
-}
-
-impl Drop for Opener {
-    fn drop(&mut self) {
-        self.is_over.store(true, Relaxed);
-        let ended = self.thread.take().map(JoinHandle::join);
-        assert!(thread::panicking() || matches!(ended, Some(Ok(()))), "the file can be opened");
+    if let Some(disturber) = disturber {
+        disturber.kill();
     }
 }
 
 #[test]
 fn the_death_of_an_owner_is_noticed_while_others_open_and_close_the_lock_all_the_time() {
+    // Many times more events than a watcher looks after at once.
+    const MANY: u64 = 1000;
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let owner = fork(|line| {
-            let lock = folder.lock("l").open().expect(HERE);
-            let _guard = lock.lock().expect("free");
-            line.ready();
-            line.wait();
-        });
-        owner.line().wait();
-        is_noticed_beside(owner, &folder, || {
-            let keeps_the_file = folder.lock("l").open().expect(HERE);
-            (Opener::begin(folder.file("l")), keeps_the_file)
+        let _keeps_the_file = folder.lock("l").open().expect(HERE);
+        is_noticed_beside(folder.owner(), &folder, || {
+            let opener = fork(|line| {
+                for event in 0.. {
+                    drop(Intruder::on(&folder.file("l")));
+                    if event == MANY {
+                        line.ready();
+                    }
+                }
+            });
+            opener.line().wait();
+            Some(opener)
         });
     });
 }

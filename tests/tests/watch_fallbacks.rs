@@ -271,13 +271,7 @@ fn a_waiter_that_polls_notices_a_death_without_any_watch() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let owner = fork(|line| {
-            let lock = folder.lock("l").open().expect(HERE);
-            let _guard = lock.lock().expect("free");
-            line.ready();
-            line.wait();
-        });
-        owner.line().wait();
+        let owner = folder.owner();
         let lock = folder.lock("l").poll_interval(POLL).wait_strategy(WaitStrategy::SleepPolling);
         let waiter = fork(|line| {
             let lock = lock.open().expect(HERE);

@@ -6,24 +6,12 @@
 use std::thread;
 use std::time::Duration;
 
-use shmlock_tests::hostile::{Child, Denied, Folder, If, Intruder, Mode, Solo, deny, fork};
+use shmlock_tests::hostile::{Denied, Folder, If, Intruder, Mode, Solo, deny, fork};
 use shmlock_tests::{alone, proc, until};
 
 const HERE: &str = "a lock";
 const HOUR: Duration = Duration::from_secs(3600);
 const WAITERS: u32 = 1 << 31;
-
-/// Starts an owner in a process of its own.
-fn owner(folder: &Folder) -> Child {
-    let owner = fork(|line| {
-        let lock = folder.lock("l").open().expect(HERE);
-        let _guard = lock.lock().expect("free");
-        line.ready();
-        line.wait();
-    });
-    owner.line().wait();
-    owner
-}
 
 fn recover(lock: &shmlock::ShmLock) {
     let guard = lock.lock().expect("its owner dies");
@@ -73,7 +61,7 @@ fn a_sandbox_that_traps_a_call_of_the_watch_and_refuses_it_does_not_kill_the_pro
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let owner = owner(&folder);
+        let owner = folder.owner();
         let file = Intruder::on(&folder.file("l"));
         let waiter = fork(|_| {
             let lock = folder.lock("l").open().expect(HERE);
@@ -91,7 +79,7 @@ fn where_the_thread_may_not_poll_a_death_is_noticed_by_naps() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let owner = owner(&folder);
+        let owner = folder.owner();
         let file = Intruder::on(&folder.file("l"));
         let waiter = fork(|line| {
             let lock = folder.lock("l").poll_interval(Duration::from_secs(5)).open().expect(HERE);
@@ -115,7 +103,7 @@ fn a_short_interval_that_joins_a_long_one_bounds_the_tick() {
     alone!(|| {
         let fixture = Solo::new();
         let folder = Folder::new(&fixture);
-        let owner = owner(&folder);
+        let owner = folder.owner();
         let file = Intruder::on(&folder.file("l"));
         assert!(file.lock(Mode::Write, &((1 << 30) + 2..=(1 << 30) + 3)));
         let waiters = fork(|line| {

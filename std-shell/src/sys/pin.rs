@@ -83,7 +83,7 @@ impl PinPlace {
         let address = pin.address.as_ptr();
         // Partners: the same on another thread, `take`. Relaxed: as in `is_empty`.
         if self.0.compare_exchange(null_mut(), address, Relaxed, Relaxed).is_ok() {
-            forget(pin); // unmapped by the one that takes it
+            forget(pin); // `take` leads to its drop
         }
     }
 

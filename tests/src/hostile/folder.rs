@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use shmlock::{Builder, Error, ShmLock};
 
 use crate::fixture::Fixture;
+use crate::hostile::process_tree::{Child, fork};
 
 /// A directory for the locks of one test. Dropping it removes it with its content.
 #[derive(Debug)]
@@ -30,6 +31,22 @@ pub struct State {
 }
 
 impl Folder {
+    /// Starts a process that holds the lock `l` of this directory.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn owner(&self) -> Child {
+        let owner = fork(|line| {
+            let lock = self.lock("l").open().expect("a lock");
+            let _guard = lock.lock().expect("free");
+            line.ready();
+            line.wait();
+        });
+        owner.line().wait();
+        owner
+    }
+
     /// Makes one in `/dev/shm`, with a name of the fixture.
     ///
     /// # Panics

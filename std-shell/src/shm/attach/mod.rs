@@ -183,12 +183,12 @@ impl Attachment {
     /// Never waits. Async-signal-safe; some six system calls, or none if it is prepared.
     pub(crate) fn prepare_proof(&self) {
         if self.pin.is_empty() {
-            self.prepare_first_proof();
+            self.make_pin();
         }
     }
 
     #[cold]
-    fn prepare_first_proof(&self) {
+    fn make_pin(&self) {
         let b = self.probe();
         if !b.is_itself() {
             return; // a stranger's file is not to be mapped
