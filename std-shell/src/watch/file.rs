@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
 use rustix::io::{pread, retry_on_intr};
-use shmlock_core::Word;
+use shmlock_core::{Token, Word};
 
 use crate::identity::liveness::{OwnerState, life_of};
 use crate::layout::lock_bytes::WATCHERS;
@@ -46,6 +46,8 @@ pub(super) struct WatchedFile {
     leave_at: Option<Instant>,
     /// The other slot was taken when it was last seen.
     has_colleague: bool,
+    /// In this turn a dead owner's waiter was woken before the look.
+    woke_ahead: bool,
 }
 
 impl WatchedFile {
@@ -63,6 +65,7 @@ impl WatchedFile {
             looks: Looks::new(now),
             leave_at: None,
             has_colleague: false,
+            woke_ahead: false,
         })
     }
 
@@ -167,11 +170,12 @@ impl WatchedFile {
     /// Looks at the lock if that is due, and wakes a waiter if there is something to see. Returns
     /// `true` if the look repeats the one after an event.
     pub(super) fn look_if_due(&mut self, now: Instant) -> bool {
+        let woke_ahead = std::mem::take(&mut self.woke_ahead);
         if !self.looks.is_due(now) {
             return false;
         }
         let is_repeat = self.looks.is_repeat();
-        let seen = self.look();
+        let seen = self.look(woke_ahead);
         self.recruit_if_alone();
         let naps = self
             .lacks_events()
@@ -180,24 +184,39 @@ impl WatchedFile {
         is_repeat
     }
 
-    fn look(&self) -> Seen {
-        let word = self.window.owner_word();
-        let woken = |waiters| futex::wake(word, waiters).is_ok_and(|woken| woken > 0);
+    /// Wakes waiters now if the owner is dead. The look of this turn follows, and wakes no more of
+    /// them then. Two system calls, and the wake.
+    pub(super) fn look_ahead(&mut self) {
+        let owner = self.word().and_then(Word::owner);
+        let is_dead = owner.is_some_and(|owner| self.is_dead(owner));
+        self.woke_ahead = is_dead && self.wake(self.looks.wakes());
+    }
+
+    fn is_dead(&self, owner: Token) -> bool {
+        life_of(self.fd.as_fd(), owner) == OwnerState::Dead
+    }
+
+    /// Wakes so many waiters at most; returns `true` if there was one.
+    fn wake(&self, waiters: u32) -> bool {
+        futex::wake(self.window.owner_word(), waiters).is_ok_and(|woken| woken > 0)
+    }
+
+    /// `woke_ahead`: a dead owner's waiter was woken a moment ago.
+    fn look(&self, woke_ahead: bool) -> Seen {
         if fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0) {
-            return match (woken(futex::ALL), self.watched.waits()) {
+            return match (self.wake(futex::ALL), self.watched.waits()) {
                 (true, _) => Seen::WokeAll,
                 (false, 0) => Seen::Quiet,
                 (false, _) => Seen::AllAwake,
             };
         }
         let Some(word) = self.word() else { return Seen::Quiet };
-        let is_dead = |owner| life_of(self.fd.as_fd(), owner) == OwnerState::Dead;
         match word.owner() {
             // A release that was not followed by its wake leaves no trace in the word.
-            None if woken(1) => Seen::Woke,
+            None if self.wake(1) => Seen::Woke,
             None => Seen::Quiet,
-            Some(owner) if is_dead(owner) => {
-                if woken(self.looks.wakes()) {
+            Some(owner) if self.is_dead(owner) => {
+                if woke_ahead || self.wake(self.looks.wakes()) {
                     Seen::Woke
                 } else {
                     Seen::NoneSleeps
@@ -206,7 +225,7 @@ impl WatchedFile {
             Some(_) => {
                 // A waiter may have died that was woken and was to set WAITERS again.
                 if !word.has_waiters() {
-                    woken(1);
+                    self.wake(1);
                 }
                 Seen::Quiet
             }
