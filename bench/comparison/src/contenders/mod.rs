@@ -5,6 +5,7 @@
 //! | [`control`] | no lock |
 //! | [`ours`] | shmlock, sleeping in the futex or by polling |
 //! | [`bare_futex`] | the reference: a word with three states |
+//! | [`bare_inotify`] | the least time of a recovery by an event |
 //! | [`file_locks`] | flock, OFD locks |
 //! | [`semaphore`] | POSIX named semaphore |
 //! | [`pthread`] | process-shared mutexes of four kinds |
@@ -12,6 +13,7 @@
 //! | [`one_process`] | `std::sync::Mutex`, `parking_lot::Mutex` |
 
 pub(crate) mod bare_futex;
+pub(crate) mod bare_inotify;
 pub(crate) mod control;
 pub(crate) mod crates;
 pub(crate) mod file_locks;
@@ -110,6 +112,7 @@ contenders! {
         BareFutex = bare_futex::BareFutex, "bare futex", Shared;
         Flock = file_locks::Flock, "flock", Recovers;
         Ofd = file_locks::Ofd, "OFD lock", Recovers;
+        BareInotify = bare_inotify::BareInotify, "bare inotify", RecoveryOnly;
         Semaphore = semaphore::Semaphore, "POSIX semaphore", Shared;
         Normal = pthread::Normal, "pthread normal", Shared;
         Adaptive = pthread::Adaptive, "pthread adaptive", Shared;
@@ -142,6 +145,9 @@ enum Capability {
     Shared,
     /// Excludes processes, and recovers from the death of its owner.
     Recovers,
+    /// The same, and takes part in the recovery from a small owner only: it shows what is possible
+    /// there, and is no lock to use.
+    RecoveryOnly,
 }
 
 impl Kind {
@@ -173,9 +179,14 @@ impl Kind {
         self.label().starts_with("shmlock")
     }
 
+    /// Returns `true` if it takes part in the figures of one process.
+    pub(crate) fn is_uncontended(self) -> bool {
+        self.capability() != Capability::RecoveryOnly
+    }
+
     /// Returns `true` if it takes part in the figures with several processes.
     pub(crate) fn is_shared(self) -> bool {
-        self.capability() != Capability::Alone
+        !matches!(self.capability(), Capability::Alone | Capability::RecoveryOnly)
     }
 
     /// Returns `true` if it is a lock.
@@ -185,6 +196,6 @@ impl Kind {
 
     /// Returns `true` if a waiter acquires it after the owner's death.
     pub(crate) fn recovers(self) -> bool {
-        self.capability() == Capability::Recovers
+        matches!(self.capability(), Capability::Recovers | Capability::RecoveryOnly)
     }
 }

@@ -216,11 +216,14 @@ impl Figure {
     /// Returns `true` if this contender can take part.
     pub(crate) fn suits(self, kind: Kind) -> bool {
         match self {
-            Self::Uncontended => true,
+            Self::Uncontended => kind.is_uncontended(),
             Self::Contended { .. } | Self::Seed | Self::Opening => kind.is_shared(),
-            Self::HandOff { .. }
-            | Self::Recovery { memory: 0, .. }
-            | Self::OpeningAtOnce { .. } => kind.is_shared() && kind.excludes(),
+            Self::HandOff { .. } | Self::OpeningAtOnce { .. } => {
+                kind.is_shared() && kind.excludes()
+            }
+            Self::Recovery { memory: 0, .. } => {
+                kind.recovers() || (kind.is_shared() && kind.excludes())
+            }
             Self::Waiting(waiting::SWEPT) => kind.is_ours(),
             Self::Recovery { .. }
             | Self::Waiting(_)

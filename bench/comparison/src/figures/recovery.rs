@@ -49,9 +49,8 @@ pub(super) fn measure(
     }
     let one_by_one = waited < APART;
     let pairs = match (one_by_one, memory) {
-        (true, 0) => effort.pick(2, 15),
+        (_, 0) => effort.pick(2, 15),
         (true, _) => effort.pick(1, 7),
-        (false, 0) => effort.pick(2, 5),
         (false, _) => effort.pick(1, 3),
     };
     let at_once = if one_by_one { 1 } else { u64::from(pairs) };
