@@ -33,7 +33,8 @@ pub fn sleeps_of_all_threads(pid: u32) -> u64 {
 ///
 /// # Panics
 /// If the process is gone.
-fn sleeps_of_threads(pid: u32) -> BTreeMap<OsString, u64> {
+#[must_use]
+pub fn sleeps_of_threads(pid: u32) -> BTreeMap<OsString, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process").flatten();
     let count = |status: String| -> Option<u64> {
         let mut lines = status.lines();

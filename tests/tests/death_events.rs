@@ -1,6 +1,7 @@
 //! Checks that a sleeping waiter is woken by a death, whatever the kind of death. The poll interval
 //! is an hour: a waiter that is not woken hangs.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -152,6 +153,58 @@ fn the_death_of_an_owner_is_noticed_while_others_open_and_close_the_lock_all_the
             opener.line().wait();
             Some(opener)
         });
+    });
+}
+
+/// Kills an owner for which two threads of one process wait. Returns `true` if the thread that did
+/// not acquire the lock was woken as well.
+fn wakes_both(folder: &Folder) -> bool {
+    let owner = folder.owner();
+    let file = Intruder::on(&folder.file("l"));
+    let waiters = fork(|line| {
+        let is_second = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+                    let guard = lock.lock().expect("its owner dies or releases it");
+                    if !is_second.swap(true, Relaxed) {
+                        assert_recovered(&guard);
+                        line.say(rustix::thread::gettid().as_raw_nonzero().get().into());
+                        line.wait();
+                    }
+                });
+            }
+        });
+    });
+    let pid = waiters.pid().unsigned_abs();
+    until(|| file.watchers() == 1);
+    proc::comes_to_rest(pid);
+    let before = proc::sleeps_of_threads(pid);
+    owner.kill();
+    let first = OsString::from(waiters.line().hear().to_string());
+    proc::comes_to_rest(pid);
+    let after = proc::sleeps_of_threads(pid);
+    waiters.line().ready();
+    waiters.ends_well();
+    // The first thread waits for the two, and the watch thread has looked at the death.
+    let main = OsString::from(pid.to_string());
+    let stayed = |(thread, sleeps): (&OsString, &u64)| {
+        *thread != first && *thread != main && before.get(thread) == Some(sleeps)
+    };
+    !after.iter().any(stayed)
+}
+
+/// The watch looks twice at a death: first it wakes a waiter, and then it reads whose event it is.
+#[test]
+fn a_death_wakes_one_of_two_waiters_of_a_process() {
+    const DEATHS: usize = 10;
+    alone!(|| {
+        let fixture = Solo::new();
+        let folder = Folder::new(&fixture);
+        let both = (0..DEATHS).filter(|_| wakes_both(&folder)).count();
+        // A waiter that gets no processor for a millisecond is taken for one that died.
+        assert!(both <= DEATHS / 2, "{both} of {DEATHS} deaths have woken both");
     });
 }
 
