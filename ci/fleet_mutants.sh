@@ -28,7 +28,7 @@ deadline_from_the_grants_answer contend.rs partitions::a_deadline
 deadline_from_a_renewals_answer keeper.rs partitions::a_deadline
     s/own_deadline\(sent, ttl, self.lease.margin\)/own_deadline(BootInstant::now(), ttl, self.lease.margin)/
 no_confirming_reading keeper.rs members::a_former_leader
-    s/let look = etcd.look\(lease.token, (.*)\)\?;/let look = etcd.look(lease.token, \1).unwrap_or(crate::etcd::Look { newest_first: vec![(etcd.key_of(lease.id), lease.token)], revision: 0, term: kept.term, member: 0 });/
+    s/let look = etcd.look\(lease.token, .*\)\?;/let look = crate::etcd::Look { newest_first: vec![(etcd.key_of(lease.id), lease.token)], revision: 0, term: kept.term, member: 0 };/
 no_comparison_of_clusters etcd/cluster.rs clusters::endpoints_of_two
     s/Some\(first\) => return Err\(contradiction\(first, &named\(\)\)\)/Some(_) => {}/; s/Ok\(false\) if lacks/Ok(false) if lacks \&\& false/
 no_comparison_of_keys etcd/cluster.rs clusters::two_clusters_of
