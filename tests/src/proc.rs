@@ -33,8 +33,7 @@ pub fn sleeps_of_all_threads(pid: u32) -> u64 {
 ///
 /// # Panics
 /// If the process is gone.
-#[must_use]
-pub fn sleeps_of_threads(pid: u32) -> BTreeMap<OsString, u64> {
+fn sleeps_of_threads(pid: u32) -> BTreeMap<OsString, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a living process").flatten();
     let count = |status: String| -> Option<u64> {
         let mut lines = status.lines();

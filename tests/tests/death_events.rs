@@ -1,7 +1,6 @@
 //! Checks that a sleeping waiter is woken by a death, whatever the kind of death. The poll interval
 //! is an hour: a waiter that is not woken hangs.
 
-use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -159,40 +158,37 @@ fn the_death_of_an_owner_is_noticed_while_others_open_and_close_the_lock_all_the
 /// Kills an owner for which two threads of one process wait. Returns `true` if the thread that did
 /// not acquire the lock was woken as well.
 fn wakes_both(folder: &Folder) -> bool {
+    let this_thread = || i64::from(rustix::thread::gettid().as_raw_nonzero().get());
     let owner = folder.owner();
     let file = Intruder::on(&folder.file("l"));
     let waiters = fork(|line| {
         let is_second = AtomicBool::new(false);
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
-                    let guard = lock.lock().expect("its owner dies or releases it");
-                    if !is_second.swap(true, Relaxed) {
-                        assert_recovered(&guard);
-                        line.say(rustix::thread::gettid().as_raw_nonzero().get().into());
-                        line.wait();
-                    }
-                });
+        let wait = || {
+            let lock = folder.lock("l").poll_interval(HOUR).open().expect(HERE);
+            line.say(this_thread());
+            let guard = lock.lock().expect("its owner dies or releases it");
+            if !is_second.swap(true, Relaxed) {
+                assert_recovered(&guard);
+                line.say(this_thread());
+                line.wait();
             }
-        });
+        };
+        thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(wait))));
     });
-    let pid = waiters.pid().unsigned_abs();
+    let threads = [(); 2].map(|()| waiters.line().hear());
+    let sleeps = |thread: i64| proc::voluntary_sleeps(u32::try_from(thread).expect("a thread id"));
     until(|| file.watchers() == 1);
-    proc::comes_to_rest(pid);
-    let before = proc::sleeps_of_threads(pid);
+    proc::comes_to_rest(waiters.pid().unsigned_abs());
+    let before = threads.map(sleeps);
     owner.kill();
-    let first = OsString::from(waiters.line().hear().to_string());
-    proc::comes_to_rest(pid);
-    let after = proc::sleeps_of_threads(pid);
+    let first = waiters.line().hear();
+    assert!(threads.contains(&first));
+    proc::comes_to_rest(waiters.pid().unsigned_abs());
+    let slept = threads.map(sleeps);
     waiters.line().ready();
     waiters.ends_well();
-    // The first thread waits for the two, and the watch thread has looked at the death.
-    let main = OsString::from(pid.to_string());
-    let stayed = |(thread, sleeps): (&OsString, &u64)| {
-        *thread != first && *thread != main && before.get(thread) == Some(sleeps)
-    };
-    !after.iter().any(stayed)
+    let other = usize::from(threads[0] == first);
+    slept[other] != before[other]
 }
 
 /// The watch looks twice at a death: first it wakes a waiter, and then it reads whose event it is.

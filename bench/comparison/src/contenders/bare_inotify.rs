@@ -7,8 +7,9 @@
 //! writes to the file, because a waiter cannot tell a release from a death.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
+use std::process::exit;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -27,8 +28,8 @@ const FILE: &str = "inotify";
 /// goes; so many attempts take longer than that.
 const TRIES: u32 = 1000;
 
-/// The events so far. Relaxed: only threads of this process use it, and the file's lock orders the
-/// critical sections.
+/// The events so far, the futex of this process. Relaxed: it says nothing about other memory, and
+/// the file's lock orders the critical sections.
 static EVENTS: AtomicU32 = AtomicU32::new(0);
 
 /// An open file, with a thread once this process has waited.
@@ -47,7 +48,7 @@ impl BareInotify {
             self.has_thread = true;
         }
         loop {
-            let seen = EVENTS.load(Relaxed);
+            let seen = EVENTS.load(Relaxed); // partner: the addition in the thread; before the try
             for _ in 0..TRIES {
                 if self.lock.try_lock()? {
                     return Ok(());
@@ -64,11 +65,14 @@ fn start_thread(path: &Path) -> Result<()> {
     let inotify = init(CreateFlags::CLOEXEC)?;
     add_watch(&inotify, path, WatchFlags::CLOSE_WRITE | WatchFlags::MODIFY)?;
     let mut inotify = File::from(inotify);
-    thread::spawn(move || -> io::Result<()> {
+    thread::spawn(move || {
         let mut events = [0; 4096];
         loop {
-            let _ = inotify.read(&mut events)?;
-            EVENTS.fetch_add(1, Relaxed);
+            if let Err(error) = inotify.read(&mut events) {
+                eprintln!("Error: inotify tells of no more events: {error}");
+                exit(1) // the waiter would wait for good
+            }
+            EVENTS.fetch_add(1, Relaxed); // partner: the load of the waiter, and its sleep
             let _ = wake(&EVENTS, Flags::PRIVATE, 1); // the address is valid
         }
     });
