@@ -2,8 +2,8 @@
 # Proves: the tests, the torture and the model of the fleet lock detect broken rules of its
 # protocol. Each mutant breaks one rule in a copy of the tree; of the tests named with it, one must
 # fail. The torture runs for a minute. All take half an hour, so they are no part of every change.
-# Arguments: the mutants, if not all, or `model` for all of the model. `--list` only applies each;
-# `--check` also has the compiler look at it.
+# Arguments: the mutants, if not all, or `model` for all of the model. `--check` only applies each,
+# and has the compiler look at it.
 #
 # With `model`, the searches of fleet/src/model/holds.rs are the tests, and one must find the broken
 # promise that is named. Some rules only the model can break: a margin of zero needs clocks that
@@ -98,11 +98,6 @@ mutate() {
     ! diff -q "fleet/src/$2" "$4/fleet/src/$2" >/dev/null || die "$1 does not change $2"
 }
 
-# check SOURCES: has the compiler look at the mutant.
-check() {
-    (cd "$1" && RUSTFLAGS=-Awarnings cargo check --quiet -p shmlock-fleet --lib >&2)
-}
-
 # failing_test SOURCES TESTS: prints the first that fails.
 failing_test() {
     local arguments=() words
@@ -129,8 +124,8 @@ failing_test() {
         s/^watchdog: (.*) has not ended.*/\1 does not end/p' "$1.log" | head -n 1
 }
 
-only=''
-case ${1:-} in --list | --check) only=$1 && shift ;; esac
+check=''
+[ "${1:-}" != --check ] || { check=yes && shift; }
 wanted=" $* "
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
 CARGO_TARGET_DIR=$(realpath -m "$CARGO_TARGET_DIR")/mutants
@@ -141,10 +136,11 @@ while read -r name file tests <&3; do
     [[ $wanted != *[a-z]* || $wanted == *" $name "* || $wanted == *" ${tests%% *} "* ]] || continue
     copy "$mutant"
     mutate "$name" "$file" "$(mutants | sed -n "/^$name /,/^[a-z]/s/^    //p")" "$mutant"
-    [ "$only" != --list ] || { printf '%-38s %s\n' "$name" "$file" && continue; }
     seconds=$SECONDS
-    if [ -n "$only" ]; then
-        found=$(check "$mutant" && echo compiles) || found='DOES NOT COMPILE'
+    if [ -n "$check" ]; then
+        found=compiles
+        (cd "$mutant" && RUSTFLAGS=-Awarnings cargo check --quiet -p shmlock-fleet --lib) ||
+            found='DOES NOT COMPILE'
     else
         found=$(failing_test "$mutant" "$tests") || found='DOES NOT COMPILE'
     fi

@@ -10,5 +10,5 @@ cargo clippy --workspace --all-targets -- -D warnings
 cargo clippy -p shmlock --all-targets -- -D warnings
 ! command -v shellcheck >/dev/null ||
     shellcheck --check-sourced {ci,packaging,bench/fleet,fleet,fleet/demo}/*.sh .ci/run
-# A mutant whose pattern matches no code any more would prove nothing.
-bash ci/torture_mutants.sh --list >/dev/null
+# A mutant that changes nothing any more, or does not compile, would prove nothing.
+bash ci/torture_mutants.sh --check >/dev/null
